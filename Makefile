@@ -1,0 +1,43 @@
+# `make` lists the targets. Each sets up what it needs first: scripts/setup.sh.
+# ARGS goes to the tool: make test ARGS="-k grid", make lock ARGS=--upgrade.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-all lint format lock clean
+
+BIN := .venv/bin
+export DAGSTER_DISABLE_TELEMETRY := yes
+export DAGSTER_DG_UPDATE_CHECK_ENABLED := 0
+export MLFLOW_DISABLE_TELEMETRY := true
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install system packages, Python packages and gdal; done before every target below
+	@scripts/setup.sh
+
+demo: setup ## run the demonstration
+	$(BIN)/heph demo $(ARGS)
+
+dev: setup ## serve the Dagster UI on 127.0.0.1:3000, with the daemon
+	$(BIN)/heph dev $(ARGS)
+
+test: setup ## run the tests that need no network, at most 5 minutes
+	$(BIN)/pytest -m "not slow" -n auto --maxprocesses 8 --durations 5 $(ARGS)
+
+test-all: setup ## run the tests that need a server, a database or a long time, at most 20 minutes
+	@$(BIN)/pytest -m slow --durations 5 $(ARGS) || { \
+		code=$$?; [ $$code -eq 5 ] || exit $$code; echo "0 passed, 0 failed"; } # 5: there are none
+
+lint: setup ## check style, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: setup ## mend style and formatting
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: setup ## renew requirements/*.lock from pyproject.toml
+	scripts/lock.sh $(ARGS)
+
+clean: ## remove .venv and the caches of the tools
+	rm -rf .venv *.egg-info build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

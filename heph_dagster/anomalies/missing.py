@@ -1,0 +1,200 @@
+"""Missing data: black regions of a day where the instrument should have seen something."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from heph_dagster.anomalies.labels import PALETTE, Label, PixelClass
+from heph_dagster.anomalies.sphere import EARTH_AREA_KM2, Region, label_regions, measure_region, region_areas, row_areas
+from heph_dagster.files import replacing
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.orbit import SATELLITES
+from heph_dagster.gibs.raster import JPEG_BLACK, Image, black, read_palette, read_pixels, write_class_raster
+from heph_dagster.gibs.sun import solar_zenith
+
+METHOD = "black-regions"
+VERSION = "1"
+
+# Day imagery ends at a solar zenith angle of 82 to 88 degrees, in steps of whole granules: black beyond the lower
+# bound is put down to the night.
+NIGHT_ZENITH_DEG = 82.0
+SMALLEST_HOLE_KM2 = 2500.0
+"""Smaller black regions are taken for dark water and noise."""
+
+
+@dataclass(frozen=True)
+class MissingData:
+    """What a day lacks.
+
+    Attributes:
+        classes: Height x width `PixelClass` values.
+        holes: Regions that are missing though they should be there, largest first.
+        missing_share: Their share of the Earth's surface.
+        not_observed_share: Share of the surface that has no data, as expected.
+        labels: Label codes of the day.
+        expectation: What says where data are expected: `sun`, or `sun+no_data_layer`.
+    """
+
+    classes: NDArray[np.uint8]
+    holes: tuple[Region, ...]
+    missing_share: float
+    not_observed_share: float
+    labels: tuple[Label, ...]
+    expectation: str
+
+    @property
+    def verdict(self) -> str:
+        """The labels in words."""
+        return ", ".join(label.name.lower().replace("_", " ") for label in self.labels)
+
+
+def no_data_mask(path: Path) -> NDArray[np.uint8]:
+    """Where a mosaic or image has no data: black in a JPEG (with its noise), transparent in a PNG.
+
+    Returns:
+        Height x width, 1 for no data, else 0.
+    """
+    pixels = read_pixels(path)
+    if pixels.ndim == 2:
+        palette = read_palette(path)
+        if palette is None:
+            return (pixels == 0).astype(np.uint8)
+        transparent = np.zeros(256, np.uint8)
+        transparent[: len(palette)] = [entry[3] == 0 for entry in palette]
+        return transparent[pixels]
+    if pixels.shape[2] == 4:
+        return (pixels[..., 3] == 0).astype(np.uint8)
+    return black(pixels, JPEG_BLACK)
+
+
+def find_missing(
+    no_data: NDArray[np.uint8], satellite: str, day: date, expected: NDArray[np.uint8] | None = None
+) -> MissingData:
+    """Tell holes from the night and from gaps between swaths.
+
+    A hole is a connected region without data, where the sun stood high enough at the overpass, and where the
+    no-data layer, if there is one, says that the instrument has data. Without that layer, the gaps between MODIS
+    swaths count as holes.
+
+    Args:
+        no_data: Height x width of the whole world (EPSG:4326), 1 where the image has no data.
+        satellite: A name of `heph_dagster.gibs.orbit.SATELLITES`, for the local time of the overpass.
+        day: The day.
+        expected: Height x width (any size), 1 where the no-data layer says that there are data.
+
+    Returns:
+        Mask, holes and verdict.
+    """
+    height, width = no_data.shape
+    latitudes = 90 - (np.arange(height) + 0.5) * 180 / height
+    night = solar_zenith(latitudes, SATELLITES[satellite].local_time, day) > NIGHT_ZENITH_DEG
+    unexpected = no_data.copy()
+    unexpected[night] = 0
+    if expected is not None:
+        # The two layers' edges differ by a pixel of either: a rim of one pixel belongs to the gap.
+        unexpected &= cv2.erode(_fit(expected, width, height), np.ones((3, 3), np.uint8))
+    count, labels = label_regions(unexpected)
+    large = np.flatnonzero(region_areas(count, labels)[1:] >= SMALLEST_HOLE_KM2) + 1
+    missing = np.isin(labels, large)
+    classes = np.where(no_data == 1, np.uint8(PixelClass.NOT_OBSERVED), np.uint8(PixelClass.VALID))
+    classes[(unexpected == 1) & ~missing] = PixelClass.VALID
+    classes[missing] = PixelClass.MISSING
+    holes = sorted((measure_region(labels, number) for number in large), key=lambda hole: -hole.area_km2)
+    gaps = (classes == PixelClass.NOT_OBSERVED) & ~night[:, None]
+    if holes:
+        verdict: tuple[Label, ...] = (Label.MISSING_UNEXPECTED,)
+    elif _share(gaps) * EARTH_AREA_KM2 >= SMALLEST_HOLE_KM2:
+        verdict = (Label.MISSING_EXPECTED,)
+    else:
+        verdict = (Label.NORMAL,)
+    return MissingData(
+        classes=classes,
+        holes=tuple(holes),
+        missing_share=_share(missing),
+        not_observed_share=_share(classes == PixelClass.NOT_OBSERVED),
+        labels=verdict,
+        expectation="sun" if expected is None else "sun+no_data_layer",
+    )
+
+
+@dataclass(frozen=True)
+class MissingDataFiles:
+    """A labelled day on disk."""
+
+    day: date
+    result: MissingData
+    mosaic: Path
+    mask: Path
+    report: Path
+
+
+def label_missing_data(root: Path, layer: Layer, epsg: int, day: date, no_data_layer: Layer | None) -> MissingDataFiles:
+    """Label a downloaded day, and write the mask (`.missing_data.tif`) and the figures (`.missing_data.json`).
+
+    Args:
+        root: Data root.
+        layer: The layer.
+        epsg: Projection; only EPSG:4326 can be labelled so far.
+        day: The day, whose mosaic is on disk.
+        no_data_layer: The layer that says where data are expected; used where its day is on disk.
+
+    Raises:
+        ValueError: The layer's satellite is not known, or the projection is not geographic.
+        RasterError: The mosaic cannot be read.
+    """
+    if layer.satellite is None or epsg != 4326:
+        raise ValueError(f"missing data can be told for layers of a known satellite in EPSG:4326, not {layer.identifier}")
+    mosaic = mosaic_path(root, epsg, day, layer)
+    expected = None
+    if no_data_layer is not None and (path := mosaic_path(root, epsg, day, no_data_layer)).exists():
+        expected = 1 - no_data_mask(path)
+    result = find_missing(no_data_mask(mosaic), layer.satellite, day, expected)
+    mask, report = mosaic.with_suffix(".missing_data.tif"), mosaic.with_suffix(".missing_data.json")
+    with replacing(mask) as part:
+        write_class_raster(part, result.classes, PALETTE, like=mosaic)
+    with replacing(report) as part:
+        part.write_text(json.dumps(_figures(result, layer, day), indent=2) + "\n", "utf-8")
+    return MissingDataFiles(day, result, mosaic, mask, report)
+
+
+def overlay(image: Image, classes: NDArray[np.uint8]) -> Image:
+    """An RGB picture of a day with the classes of its mask drawn over it."""
+    mask = _fit(classes, image.shape[1], image.shape[0])
+    colours = np.zeros((256, 3), np.uint8)
+    for number, colour in PALETTE.items():
+        colours[number] = colour[:3]
+    return np.where(mask[..., None] > 0, colours[mask], image)
+
+
+def _figures(result: MissingData, layer: Layer, day: date) -> dict[str, object]:
+    return {
+        "layer": layer.identifier,
+        "day": day.isoformat(),
+        "method": METHOD,
+        "version": VERSION,
+        "expectation": result.expectation,
+        "labels": [int(label) for label in result.labels],
+        "verdict": result.verdict,
+        "missing_share": result.missing_share,
+        "not_observed_share": result.not_observed_share,
+        "holes": [asdict(hole) for hole in result.holes],
+    }
+
+
+def _fit(mask: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if mask.shape == (height, width):
+        return mask
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    areas = row_areas(*mask.shape)
+    return float((mask.sum(axis=1) * areas).sum() / (areas.sum() * mask.shape[1]))

@@ -1,0 +1,124 @@
+"""Regions of a geographic image, measured on the ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius (IUGG)."""
+EARTH_AREA_KM2 = 4 * np.pi * EARTH_RADIUS_KM**2
+"""Surface of the sphere of that radius."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected region of a global geographic image.
+
+    Attributes:
+        area_km2: Area on the sphere.
+        extent_km: Greatest great-circle distance between two of its points.
+        longitude: Longitude of its centroid, -180 to 180.
+        latitude: Latitude of its centroid.
+        bbox: West, south, east, north; west is greater than east where it crosses the antimeridian.
+    """
+
+    area_km2: float
+    extent_km: float
+    longitude: float
+    latitude: float
+    bbox: tuple[float, float, float, float]
+
+
+def row_areas(height: int, width: int) -> NDArray[np.float64]:
+    """Area in km2 of a pixel of each row of a global image of `height` x `width` px."""
+    edges = np.sin(np.radians(np.linspace(90.0, -90.0, height + 1)))
+    return 2 * np.pi / width * EARTH_RADIUS_KM**2 * -np.diff(edges)
+
+
+def label_regions(mask: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32]]:
+    """Connected regions (by edges, not corners) of a global mask; one across the antimeridian is one.
+
+    Args:
+        mask: Height x width, 0 outside.
+
+    Returns:
+        Number of regions, and their numbers from 1 in the order of their first pixels, 0 outside.
+    """
+    count, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_32S)
+    parent = np.arange(count)
+    left, right = labels[:, 0], labels[:, -1]
+    pairs = np.unique(np.stack([left, right], axis=1)[(left > 0) & (right > 0)], axis=0)
+    for a, b in pairs.tolist():
+        a, b = _root(parent, a), _root(parent, b)
+        parent[max(a, b)] = min(a, b)
+    roots = np.array([_root(parent, label) for label in range(count)])
+    numbers = np.unique(roots, return_inverse=True)[1].astype(np.int32)
+    return int(numbers.max()), numbers[labels]
+
+
+def region_areas(count: int, labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Area in km2 of each region, by its number; entry 0 is what lies outside all."""
+    height, width = labels.shape
+    pixels = np.zeros(count + 1)
+    for row, area in zip(labels, row_areas(height, width), strict=True):
+        pixels += np.bincount(row, minlength=count + 1) * area
+    return pixels
+
+
+def measure_region(labels: NDArray[np.int32], number: int) -> Region:
+    """Size and place of one region."""
+    height, width = labels.shape
+    rows, cols = np.nonzero(labels == number)
+    cols = _unwrap(cols, width)
+    weights = row_areas(height, width)[rows]
+    step = 360.0 / width
+    corners = np.stack([cols, rows], axis=1).astype(np.int32)
+    # The corners of the pixels, not their centres, bound the region.
+    outline = cv2.convexHull(np.concatenate([corners + offset for offset in ((0, 0), (1, 0), (0, 1), (1, 1))]))[:, 0]
+    west, east = float(cols.min()) * step - 180, (float(cols.max()) + 1) * step - 180
+    whole = east - west >= 360
+    return Region(
+        area_km2=float(weights.sum()),
+        extent_km=_greatest_distance(outline * step - (180.0, 0.0)),
+        longitude=_wrap(float(np.average(cols + 0.5, weights=weights)) * step - 180),
+        latitude=90 - float(np.average(rows + 0.5, weights=weights)) * step,
+        bbox=(
+            -180.0 if whole else _wrap(west),
+            90.0 - (float(rows.max()) + 1) * step,
+            180.0 if whole else _wrap(east, end=True),
+            90.0 - float(rows.min()) * step,
+        ),
+    )
+
+
+def _greatest_distance(points: NDArray[np.float64]) -> float:
+    """Greatest great-circle distance in km between points of longitude and degrees below the north pole."""
+    longitude, colatitude = np.radians(points).T
+    vectors = np.stack(
+        [np.sin(colatitude) * np.cos(longitude), np.sin(colatitude) * np.sin(longitude), np.cos(colatitude)], axis=1
+    )
+    return float(EARTH_RADIUS_KM * np.arccos(np.clip((vectors @ vectors.T).min(), -1, 1)))
+
+
+def _unwrap(cols: NDArray[np.intp], width: int) -> NDArray[np.intp]:
+    """Columns of a region moved so that it does not fall apart at the antimeridian: cut at its widest gap."""
+    used = np.unique(cols)
+    if len(used) == width or not (used[0] == 0 and used[-1] == width - 1):
+        return cols
+    cut = used[np.argmax(np.diff(used)) + 1]
+    return np.where(cols >= cut, cols - width, cols)
+
+
+def _wrap(longitude: float, *, end: bool = False) -> float:
+    wrapped = (longitude + 180) % 360 - 180
+    return 180.0 if end and wrapped == -180 else wrapped
+
+
+def _root(parent: NDArray[np.intp], label: int) -> int:
+    while parent[label] != label:
+        label = int(parent[label])
+    return label

@@ -1,0 +1,186 @@
+"""`heph`: the library from a shell.
+
+Every command imports what it needs when it runs, so that `heph --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from heph_dagster import __version__
+
+_NAME_WIDTH = 48
+
+
+class _Day(click.ParamType):
+    """A UTC day: YYYY-MM-DD or `Today`."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        from heph_dagster.gibs.periods import parse_day
+
+        if str(value).lower() == "today":
+            return datetime.now(UTC).date()
+        try:
+            return parse_day(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DAY = _Day()
+
+
+class _Group(click.Group):
+    """Commands whose expected errors are one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="heph")
+def main() -> None:
+    """Satellite imagery days: fetched, checked, labelled."""
+
+
+@main.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8765, show_default=True, help="Port to listen on; 0 for a free one.")
+def serve(directory: Path, host: str, port: int) -> None:
+    """Serve a folder of MRF mosaics, DIRECTORY/{EPSG}/{YYYY-MM-DD}/{Layer}.mrf, as GIBS does."""
+    from heph_dagster.gibs.server import serve as run
+    from heph_dagster.settings import Settings
+
+    run(directory, Settings().catalogue(), host=host, port=port, announce=click.echo)
+
+
+@main.command()
+@click.argument("words", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def layers(words: tuple[str, ...], as_json: bool) -> None:
+    """List the layers of the catalogue whose rows contain all WORDS."""
+    from heph_dagster.settings import Settings
+
+    rows = [layer.model_dump(mode="json") for layer in Settings().catalogue().values()]
+    rows = [row for row in rows if all(word.lower() in json.dumps(row).lower() for word in words)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        projections = " ".join(str(epsg) for epsg in row["projections"])
+        cells = f"{row['format']}  {row['tile_matrix_set']:>5}  {row['first_day']}  {row['kind']:<21}  {projections}"
+        click.echo(f"{row['identifier']:<{_NAME_WIDTH}}  {cells}")
+    if not rows:
+        raise click.ClickException(f"no layer matches {' '.join(words)!r}")
+
+
+@main.group(cls=_Group)
+def archive() -> None:
+    """Make archives that `heph serve` serves."""
+
+
+@archive.command("import")
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--layer", "layer_name", required=True, help="Layer that the image is a day of.")
+@click.option("--date", "day", type=DAY, required=True, help="Day that it shows.")
+@click.option("--epsg", default=4326, show_default=True, help="Projection, whose whole extent it covers.")
+@click.option("--level", type=click.IntRange(0, 12), help="Finest level to make.  [default: the next finer one]")
+@click.option("--out", default="archive", show_default=True, type=click.Path(path_type=Path), help="The archive.")
+def import_(image: Path, layer_name: str, day: date, epsg: int, level: int | None, out: Path) -> None:
+    """Make a global IMAGE a day of an archive, with its pyramid."""
+    from heph_dagster.gibs.archive import import_image
+    from heph_dagster.settings import Settings
+
+    click.echo(import_image(out, Settings().catalogue()[layer_name], epsg, day, image, level))
+
+
+@archive.command()
+@click.argument("out", default="archive", type=click.Path(path_type=Path))
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, help="Same seed, same bytes.")
+@click.option("--start", type=DAY, default="2024-03-30", show_default=True, help="First day.")
+@click.option("--level", default=2, show_default=True, type=click.IntRange(0, 5), help="Finest level; 2 is 2560 x 1280 px.")
+@click.option("--layer", "names", multiple=True, help="Layers to make; a MODIS layer brings its no-data layer along.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
+def synthesize(out: Path, days: int, seed: int, start: date, level: int, names: tuple[str, ...], workers: int | None) -> None:
+    """Make an archive OUT of synthetic days, anomalies and their exact masks included."""
+    from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS, synthesize as make
+    from heph_dagster.settings import Settings
+
+    catalogue = Settings().catalogue()
+    chosen = [catalogue[name] for name in names or DEFAULT_LAYERS]
+    wanted = [start + timedelta(days=number) for number in range(days)]
+    with click.progressbar(length=len(wanted) * len(chosen), label="Synthesizing", file=sys.stderr) as bar:
+        made = make(out, chosen, wanted, catalogue, seed=seed, level=level, workers=workers, on_day=lambda _: bar.update(1))
+    anomalies = sum(len(day.anomalies) for day in made)
+    click.echo(f"{out}: {len(made)} days of {len(chosen)} layers with {anomalies} anomalies; serve it with: heph serve {out}")
+
+
+@main.command()
+@click.option("--layer", "layer_name", required=True, help="An active layer.")
+@click.option("--start", type=DAY, required=True, help="First day.")
+@click.option("--end", type=DAY, help="Last day, included.  [default: the first day]")
+@click.option("--epsg", default=4326, show_default=True, help="Projection.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def run(layer_name: str, start: date, end: date | None, epsg: int, as_json: bool) -> None:
+    """Materialize all daily assets of a layer for a range of days, as one Dagster run."""
+    from heph_dagster.definitions import build_definitions
+    from heph_dagster.defs.runs import instance_at, run_range
+    from heph_dagster.settings import Settings
+
+    settings = Settings()
+    active = settings.active_layer(layer_name, epsg)
+    with instance_at(settings.dagster_home) as instance:
+        report = run_range(build_definitions(settings), settings, instance, active, start, end or start)
+    if as_json:
+        click.echo(json.dumps(asdict(report), default=str, indent=2))
+    else:
+        for name, days in report.done.items():
+            click.echo(f"{report.layer} {name}: {len(days)} days in {report.seconds:.1f} s")
+    if report.errors:
+        raise click.ClickException("\n".join(report.errors))
+
+
+@main.command()
+@click.option("--root", default="data/demo", show_default=True, type=click.Path(path_type=Path))
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, too.")
+def demo(root: Path, days: int, seed: int, as_json: bool) -> None:
+    """Synthesize an archive, serve it, run every day through Dagster, and compare with the truth."""
+    from heph_dagster.demo import run_demo
+
+    summary = run_demo(root, days=days, seed=seed)
+    if as_json:
+        click.echo(json.dumps(summary.as_json(), indent=2))
+    if summary.missed:
+        raise click.ClickException("holes over 300 km were missed: " + ", ".join(summary.missed))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
+@click.option("--mlflow-port", default=5000, show_default=True, help="Port of the MLflow UI.")
+def dev(host: str, port: int, mlflow_port: int) -> None:
+    """Start the Dagster UI and daemon on the data folder; on the demonstration's, its server too."""
+    from heph_dagster.dev import run_dev
+
+    raise SystemExit(run_dev(host, port, mlflow_port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The Dagster code location: every active layer's assets, configured by `heph_dagster.settings`."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from heph_dagster.defs.gibs_assets import layer_assets
+from heph_dagster.defs.resources import Gibs
+from heph_dagster.settings import Settings
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Everything that Dagster runs, for some settings."""
+    active = settings.active_layers()
+    return dg.Definitions(
+        assets=[asset for each in active for asset in layer_assets(each, active)],
+        resources={"gibs": Gibs.of(settings)},
+        # A run's steps share one process: starting one per step costs more than most of them.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(Settings())

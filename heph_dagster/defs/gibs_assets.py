@@ -1,0 +1,131 @@
+"""The assets of a GIBS layer, made from its row in the catalogue."""
+
+# No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from heph_dagster.anomalies import missing
+from heph_dagster.defs.partitions import days_of
+from heph_dagster.defs.reports import conclude, picture
+from heph_dagster.defs.resources import Gibs
+from heph_dagster.gibs.client import FailedDay, FetchedDay, GibsClient, fetch_days
+from heph_dagster.gibs.mrf import MosaicError
+from heph_dagster.gibs.preview import thumbnail
+from heph_dagster.gibs.raster import RasterError
+from heph_dagster.settings import ActiveLayer
+
+POOL = "gibs"
+"""Pool that limits how many runs ask GIBS at once."""
+
+
+def asset_key(active: ActiveLayer, name: str) -> dg.AssetKey:
+    """Key of a layer's asset: `gibs/<layer>/<name>`, with the projection in it where it is not EPSG:4326."""
+    projection = [] if active.epsg == 4326 else [f"epsg{active.epsg}"]
+    return dg.AssetKey(["gibs", *projection, active.layer.identifier, name])
+
+
+def layer_assets(active: ActiveLayer, others: list[ActiveLayer]) -> list[dg.AssetsDefinition]:
+    """All assets of a layer.
+
+    Args:
+        active: The layer and its projection.
+        others: All active layers: the mask of missing data uses the no-data layer if it is among them.
+    """
+    assets = [_image(active)]
+    if "missing_data" in active.layer.checks and active.epsg == 4326:
+        assets.append(_missing_data(active, others))
+    return assets
+
+
+def _image(active: ActiveLayer) -> dg.AssetsDefinition:
+    layer, epsg = active
+
+    @dg.asset(
+        key=asset_key(active, "image"),
+        partitions_def=days_of(layer),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="gibs",
+        kinds={"gdal"},
+        pool=POOL,
+        code_version="1",
+        metadata={"layer": layer.identifier, "format": layer.format, "tile_matrix_set": layer.matrix_set(epsg)},
+        description=f"The day's mosaic of {layer.title}: tile bytes as NASA sent them, in an MRF.",
+    )
+    def image(context: dg.AssetExecutionContext, gibs: Gibs) -> Any:
+        days = [date.fromisoformat(key) for key in context.partition_keys]
+        client = GibsClient(gibs.url, gibs.endpoint, connections=gibs.connections)
+        level = min(gibs.level, layer.finest_level(epsg))
+        results = fetch_days(client, layer, epsg, days, level, gibs.root)
+        done = {result.day: _image_metadata(result) for result in results if isinstance(result, FetchedDay)}
+        return conclude(context, done, {result.day: result.error for result in results if isinstance(result, FailedDay)})
+
+    return image
+
+
+def _image_metadata(fetched: FetchedDay) -> dict[str, Any]:
+    return {
+        "preview": picture(thumbnail(fetched.path)),
+        "path": dg.MetadataValue.path(str(fetched.path)),
+        "level": fetched.level,
+        "tiles": fetched.tiles,
+        "absent_tiles": fetched.absent,
+        "bytes": fetched.bytes,
+        "seconds": round(fetched.seconds, 3),
+        "verified_by": fetched.verified_by,
+    }
+
+
+def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDefinition:
+    layer, epsg = active
+    no_data = next((each for each in others if (each.layer.identifier, each.epsg) == (layer.no_data_layer, epsg)), None)
+    deps = [dg.AssetDep(asset_key(active, "image"))]
+    if no_data is not None:
+        # The two layers may have begun on different days.
+        mapping = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+        deps.append(dg.AssetDep(asset_key(no_data, "image"), partition_mapping=mapping))
+
+    @dg.asset(
+        key=asset_key(active, "missing_data"),
+        deps=deps,
+        partitions_def=days_of(layer),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="gibs",
+        kinds={"opencv"},
+        code_version=missing.VERSION,
+        description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",
+    )
+    def missing_data(context: dg.AssetExecutionContext, gibs: Gibs) -> Any:
+        done: dict[date, dict[str, Any]] = {}
+        failed: dict[date, Exception] = {}
+
+        def label(day: date) -> None:
+            try:
+                files = missing.label_missing_data(gibs.root, layer, epsg, day, no_data and no_data.layer)
+            except (MosaicError, RasterError, OSError) as error:
+                failed[day] = error
+            else:
+                done[day] = _missing_metadata(files)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(label, [date.fromisoformat(key) for key in context.partition_keys]))
+        return conclude(context, done, failed)
+
+    return missing_data
+
+
+def _missing_metadata(files: missing.MissingDataFiles) -> dict[str, Any]:
+    result = files.result
+    return {
+        "preview": picture(missing.overlay(thumbnail(files.mosaic), result.classes)),
+        "verdict": result.verdict,
+        "labels": [int(label) for label in result.labels],
+        "missing_share": result.missing_share,
+        "not_observed_share": result.not_observed_share,
+        "holes": len(result.holes),
+        "largest_hole_km2": round(result.holes[0].area_km2) if result.holes else 0,
+        "expectation": result.expectation,
+        "mask": dg.MetadataValue.path(str(files.mask)),
+    }

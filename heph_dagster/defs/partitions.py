@@ -1,0 +1,26 @@
+"""Partitions: the days of a layer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+
+from heph_dagster.gibs.catalogue import Layer
+
+
+def days_of(layer: Layer) -> dg.PartitionsDefinition:
+    """The partitions of a layer's assets.
+
+    A daily layer has one for each day from its first, up to yesterday or its last. The days of a layer with longer
+    steps follow no formula: its partitions are dynamic, and `heph run` adds the days that the server lists.
+    """
+    if not layer.daily:
+        return dg.DynamicPartitionsDefinition(name=dynamic_name(layer))
+    end = None if layer.last_day is None else (layer.last_day + timedelta(days=1)).isoformat()
+    return dg.DailyPartitionsDefinition(start_date=layer.first_day.isoformat(), end_date=end, timezone="UTC")
+
+
+def dynamic_name(layer: Layer) -> str:
+    """Name of the dynamic partitions of a layer that is not daily."""
+    return f"{layer.identifier}_days"

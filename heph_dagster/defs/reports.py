@@ -1,0 +1,46 @@
+"""Materializations of a range of days: each with its own metadata, the failed ones named."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from heph_dagster.gibs.preview import jpeg
+from heph_dagster.gibs.raster import Image
+
+
+def picture(image: Image) -> dg.MarkdownMetadataValue:
+    """An RGB picture that the UI shows."""
+    data = base64.b64encode(jpeg(image)).decode("ascii")
+    return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{data})")
+
+
+def conclude(
+    context: dg.AssetExecutionContext, done: Mapping[date, Mapping[str, Any]], failed: Mapping[date, Exception]
+) -> dg.MaterializeResult[Any] | None:
+    """Record the days of a run.
+
+    Args:
+        context: The asset's context.
+        done: Metadata of each day that was made.
+        failed: What went wrong with each of the others.
+
+    Raises:
+        Failure: Some days failed; those that did not are recorded before.
+    """
+    if not failed:
+        for day, metadata in done.items():
+            context.add_asset_metadata(metadata, partition_key=day.isoformat())
+        return None
+    for day, metadata in done.items():
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=metadata))
+    lines = [f"{day}: {error}" for day, error in sorted(failed.items())]
+    raise dg.Failure(
+        f"{len(failed)} of {len(failed) + len(done)} days failed; the others are done. " + "; ".join(lines[:10]),
+        metadata={"failed_days": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},
+        allow_retries=False,
+    )

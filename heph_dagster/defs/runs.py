@@ -1,0 +1,138 @@
+"""Running assets over a range of days from Python, as one Dagster run per layer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+
+from heph_dagster.defs.gibs_assets import asset_key
+from heph_dagster.defs.partitions import dynamic_name
+from heph_dagster.files import replacing
+from heph_dagster.gibs.client import GibsClient
+from heph_dagster.settings import ActiveLayer, Settings
+
+_INSTANCE = """\
+# Dagster's settings for this data folder: SQLite beside this file.
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+"""
+
+
+class NoDaysError(ValueError):
+    """A range in which a layer has no days."""
+
+
+def prepare_home(home: Path) -> Path:
+    """Make a Dagster home, with telemetry off, where there is none."""
+    config = home / "dagster.yaml"
+    if not config.exists():
+        with replacing(config) as part:
+            part.write_text(_INSTANCE, "utf-8")
+    return home
+
+
+@contextmanager
+def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of a home."""
+    with dg.DagsterInstance.from_config(str(prepare_home(home))) as instance:
+        yield instance
+
+
+@dataclass
+class RunReport:
+    """What became of a range of days.
+
+    Attributes:
+        layer: Identifier of the layer.
+        run_ids: Dagster's runs.
+        done: Days that were materialized, by the asset's name (`image`, ...).
+        errors: What failed, in words.
+        seconds: Wall time.
+    """
+
+    layer: str
+    run_ids: list[str] = field(default_factory=list)
+    done: dict[str, list[date]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run_range(
+    definitions: dg.Definitions, settings: Settings, instance: dg.DagsterInstance, active: ActiveLayer, start: date, end: date
+) -> RunReport:
+    """Materialize all daily assets of a layer for a range of days, in this process and one run.
+
+    The days of a layer that is not daily are asked of the server and run one by one, because Dagster keeps dynamic
+    partitions in the order in which they were added.
+
+    Args:
+        definitions: The code location.
+        settings: Where days come from.
+        instance: Where the run is recorded.
+        active: The layer.
+        start: First day.
+        end: Last day, included.
+
+    Raises:
+        NoDaysError: The layer has no days in the range.
+    """
+    layer = active.layer
+    started = time.perf_counter()
+    job = definitions.resolve_implicit_global_asset_job_def()
+    keys = [asset_key(active, name) for name in ("image", "missing_data")]
+    keys = [key for key in keys if key in job.asset_layer.selected_asset_keys]
+    if layer.daily:
+        first, last = max(start, layer.first_day), min(end, layer.last_day or end)
+        days = [first, last] if first <= last else []
+        targets = [{ASSET_PARTITION_RANGE_START_TAG: f"{first}", ASSET_PARTITION_RANGE_END_TAG: f"{last}"}] if days else []
+    else:
+        days = asyncio.run(_listed_days(settings, active, start, end))
+        instance.add_dynamic_partitions(dynamic_name(layer), [day.isoformat() for day in days])
+        targets = [{PARTITION_NAME_TAG: day.isoformat()} for day in days]
+    if not targets:
+        raise NoDaysError(f"{layer.identifier} has no days from {start} to {end}; its first day is {layer.first_day}")
+    report = RunReport(layer.identifier)
+    for tags in targets:
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=keys,
+            partition_key=tags.get(PARTITION_NAME_TAG),
+            tags=tags,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        _add(report, result)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _add(report: RunReport, result: dg.ExecuteInProcessResult) -> None:
+    report.run_ids.append(result.run_id)
+    for event in result.all_events:
+        if event.is_step_materialization and event.asset_key and event.partition:
+            report.done.setdefault(event.asset_key.path[-1], []).append(date.fromisoformat(event.partition))
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            text = failure.user_failure_data.description if failure.user_failure_data else None
+            report.errors.append(text or (failure.error.to_string() if failure.error else "no reason given"))
+
+
+async def _listed_days(settings: Settings, active: ActiveLayer, start: date, end: date) -> list[date]:
+    async with GibsClient(settings.gibs_url, settings.endpoint, connections=1) as client:
+        periods = await client.periods(*active, start, end)
+    return sorted(day for period in periods for day in period.days() if start <= day <= end)

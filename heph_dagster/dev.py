@@ -1,0 +1,71 @@
+"""`heph dev`: the Dagster UI and daemon, and what belongs to them, until one ends or Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from heph_dagster.defs.runs import prepare_home
+from heph_dagster.demo import ARCHIVE
+from heph_dagster.settings import Settings
+
+DEMO_ROOT = Path("data/demo")
+_STOP_SECONDS = 15
+
+
+def run_dev(host: str, port: int, mlflow_port: int) -> int:
+    """Run the services of a data folder.
+
+    The folder is HEPH_DATA_DIR; without it the demonstration's, if there is one, else `data`.
+
+    Returns:
+        The exit status of the service that ended first.
+    """
+    if not os.environ.get("HEPH_DATA_DIR") and (DEMO_ROOT / ARCHIVE).is_dir():
+        os.environ["HEPH_DATA_DIR"] = str(DEMO_ROOT)
+    settings = Settings()
+    root = settings.data_dir.absolute()
+    environment = os.environ | {
+        "HEPH_DATA_DIR": str(root),
+        "DAGSTER_HOME": str(prepare_home(settings.dagster_home)),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+    python = [sys.executable, "-m"]
+    commands = {f"Dagster on http://{host}:{port}": [*python, "dagster", "dev", "-h", host, "-p", str(port), "-m", "heph_dagster.definitions"]}
+    if (root / ARCHIVE).is_dir():
+        server_port = str(urlsplit(settings.gibs_url).port)
+        commands[f"synthetic days on {settings.gibs_url}"] = [*python, "heph_dagster.cli", "serve", str(root / ARCHIVE), "--port", server_port]
+    store = root / "mlflow.db"
+    if store.exists():
+        arguments = ["ui", "--backend-store-uri", f"sqlite:///{store}", "--host", host, "--port", str(mlflow_port)]
+        commands[f"MLflow on http://{host}:{mlflow_port}"] = [*python, "mlflow", *arguments]
+    click.echo(f"Data folder {root}")
+    for name in commands:
+        click.echo(f"Starting {name}")
+    return _supervise(list(commands.values()), environment)
+
+
+def _supervise(commands: list[list[str]], environment: dict[str, str]) -> int:
+    services = [subprocess.Popen(command, env=environment, start_new_session=True) for command in commands]
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        # os.wait returns with whichever child ends first.
+        _, status = os.wait()
+        return os.waitstatus_to_exitcode(status)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for service in services:
+            if service.poll() is None:
+                os.killpg(service.pid, signal.SIGINT)
+        for service in services:
+            try:
+                service.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(service.pid, signal.SIGKILL)

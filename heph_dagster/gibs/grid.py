@@ -1,0 +1,233 @@
+"""Tile grids of GIBS: levels, pixels, tiles and bounding boxes in EPSG:4326, 3413 and 3031.
+
+All tiles are 512 x 512 px, rows count down from the top, columns from the left, and a bounding box is
+`(min_x, min_y, max_x, max_y)` in the units of the projection (degrees, or metres at the poles).
+
+Source: GIBS API documentation, "Map Projections and Resolution" and its WMTS tile matrix sets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+TILE_SIZE = 512
+
+BBox = tuple[float, float, float, float]
+
+
+class Tile(NamedTuple):
+    """One tile of a tile matrix set."""
+
+    level: int
+    row: int
+    col: int
+
+
+class Resolution(NamedTuple):
+    """A row of gibs-ml's resolution table (see `RESOLUTIONS`)."""
+
+    name: str
+    level: int
+    size: tuple[int, int]
+    grid: tuple[int, int]
+    tiles: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The tile pyramid of one projection.
+
+    Attributes:
+        epsg: EPSG code of the projection.
+        extent: Bounding box of the imagery, in degrees or metres.
+        resolution_0: Degrees or metres per pixel at level 0.
+        matrix_sets: Tile matrix sets by name, with the finest level of each.
+    """
+
+    epsg: int
+    extent: BBox
+    resolution_0: float
+    matrix_sets: dict[str, int] = field(hash=False)
+
+    def resolution(self, level: int) -> float:
+        """Degrees (EPSG:4326) or metres (polar) per pixel of a level."""
+        _check_level(level)
+        return self.resolution_0 / 2**level
+
+    def span(self, level: int) -> float:
+        """Degrees or metres that one tile of a level covers, along either axis."""
+        return self.resolution(level) * TILE_SIZE
+
+    def size(self, level: int) -> tuple[int, int]:
+        """Width and height of the whole imagery at a level, in px."""
+        min_x, min_y, max_x, max_y = self.extent
+        resolution = self.resolution(level)
+        return round((max_x - min_x) / resolution), round((max_y - min_y) / resolution)
+
+    def matrix(self, level: int) -> tuple[int, int]:
+        """Columns and rows of tiles at a level; the last ones may reach past the imagery."""
+        width, height = self.size(level)
+        return math.ceil(width / TILE_SIZE), math.ceil(height / TILE_SIZE)
+
+    def contains(self, tile: Tile) -> bool:
+        """Whether a tile exists in the tile matrix of its level."""
+        if tile.level < 0:
+            return False
+        cols, rows = self.matrix(tile.level)
+        return 0 <= tile.row < rows and 0 <= tile.col < cols
+
+    def tiles(self, level: int) -> Iterator[Tile]:
+        """All tiles of a level, row by row."""
+        cols, rows = self.matrix(level)
+        return (Tile(level, row, col) for row in range(rows) for col in range(cols))
+
+    def tile_bbox(self, tile: Tile) -> BBox:
+        """What a tile covers, the part beyond the imagery included.
+
+        Raises:
+            ValueError: The tile is not in its tile matrix.
+        """
+        if not self.contains(tile):
+            raise ValueError(self._outside(tile))
+        span = self.span(tile.level)
+        left = self.extent[0] + tile.col * span
+        top = self.extent[3] - tile.row * span
+        return left, top - span, left + span, top
+
+    def bbox_tiles(self, level: int, bbox: BBox) -> list[Tile]:
+        """The tiles that a bounding box needs, row by row.
+
+        A geographic box whose west is greater than its east crosses the antimeridian. Tiles that the box
+        only touches with an edge are left out.
+
+        Raises:
+            ValueError: The box is empty or does not meet the imagery.
+        """
+        west, south, east, north = bbox
+        if self.epsg == 4326 and west > east:
+            eastern = self.bbox_tiles(level, (west, south, self.extent[2], north))
+            western = self.bbox_tiles(level, (self.extent[0], south, east, north))
+            return sorted(set(eastern) | set(western))
+        min_x, min_y, max_x, max_y = self.extent
+        if not (west < east and south < north and west < max_x and east > min_x and south < max_y and north > min_y):
+            raise ValueError(
+                f"bounding box {bbox} is empty or lies outside EPSG:{self.epsg}'s extent {self.extent}; "
+                "give it as west, south, east, north"
+            )
+        span = self.span(level)
+        cols, rows = self.matrix(level)
+        col_range = _cells(west - min_x, east - min_x, span, cols)
+        row_range = _cells(max_y - north, max_y - south, span, rows)
+        return [Tile(level, row, col) for row in row_range for col in col_range]
+
+    def pixel_to_xy(self, level: int, col: float, row: float) -> tuple[float, float]:
+        """Projected coordinates of a pixel position; (0, 0) is the top left corner, (0.5, 0.5) a centre."""
+        resolution = self.resolution(level)
+        return self.extent[0] + col * resolution, self.extent[3] - row * resolution
+
+    def xy_to_pixel(self, level: int, x: float, y: float) -> tuple[float, float]:
+        """Pixel position (column, row) of projected coordinates; inverse of `pixel_to_xy`."""
+        resolution = self.resolution(level)
+        return (x - self.extent[0]) / resolution, (self.extent[3] - y) / resolution
+
+    def level_for_width(self, width: int) -> int:
+        """The coarsest level whose imagery is at least `width` px wide."""
+        if width < 1:
+            raise ValueError(f"an image must be at least one pixel wide, not {width}")
+        return max(0, math.ceil(math.log2(width / self.size(0)[0])))
+
+    def level_of_size(self, width: int, height: int) -> int:
+        """The level whose imagery has exactly this size in px.
+
+        Raises:
+            ValueError: No level has it.
+        """
+        level = self.level_for_width(width)
+        if self.size(level) != (width, height):
+            raise ValueError(f"{width} x {height} px is not the size of any level of EPSG:{self.epsg}")
+        return level
+
+    def finest_level(self, matrix_set: str) -> int:
+        """The finest level of a tile matrix set.
+
+        Raises:
+            ValueError: The projection has no such set.
+        """
+        try:
+            return self.matrix_sets[matrix_set]
+        except KeyError:
+            known = ", ".join(self.matrix_sets)
+            raise ValueError(f"EPSG:{self.epsg} has no tile matrix set {matrix_set!r}; it has {known}") from None
+
+    def _outside(self, tile: Tile) -> str:
+        if tile.level < 0:
+            return f"level {tile.level} does not exist: levels count from 0"
+        cols, rows = self.matrix(tile.level)
+        return (
+            f"tile row {tile.row}, column {tile.col} is outside level {tile.level} of EPSG:{self.epsg}, "
+            f"which has {rows} rows and {cols} columns"
+        )
+
+
+_POLAR_EXTENT = (-4194304.0, -4194304.0, 4194304.0, 4194304.0)
+_POLAR_SETS = {"2km": 2, "1km": 3, "500m": 4, "250m": 5}
+
+GRIDS: dict[int, Grid] = {
+    4326: Grid(
+        4326,
+        (-180.0, -90.0, 180.0, 90.0),
+        0.5625,
+        {"16km": 2, "2km": 5, "1km": 6, "500m": 7, "250m": 8, "31.25m": 11, "15.625m": 12},
+    ),
+    3413: Grid(3413, _POLAR_EXTENT, 8192.0, {**_POLAR_SETS, "31.25m": 8}),
+    3031: Grid(3031, _POLAR_EXTENT, 8192.0, _POLAR_SETS),
+}
+"""Grids by EPSG code."""
+
+# gibs-ml asks GDAL for images whose sizes are powers of two, 512 px for every 45 degrees at 16km. GIBS's own
+# level 2 has 0.140625 degree per pixel: 2560 x 1280 px in 5 x 3 tiles, the last row half empty. An image of the
+# table's size is therefore resampled from the level named; only the level's own size holds NASA's pixels unchanged.
+RESOLUTIONS: dict[str, Resolution] = {
+    name: Resolution(name, level, (1024 << level, 512 << level), (2 << level, 1 << level), 2 << 2 * level)
+    for level, name in enumerate(
+        ("16km", "8km", "4km", "2km", "1km", "500m", "250m", "125m", "62.5m", "31.25m"), start=2
+    )
+}
+"""gibs-ml's resolution table: level, world size in px, grid of 512 px tiles and their number, by name."""
+
+
+def grid(epsg: int) -> Grid:
+    """The grid of a projection.
+
+    Raises:
+        ValueError: GIBS imagery is not known in that projection.
+    """
+    try:
+        return GRIDS[epsg]
+    except KeyError:
+        known = ", ".join(map(str, GRIDS))
+        raise ValueError(f"EPSG:{epsg} is not one of the projections of this project: {known}") from None
+
+
+def resolution(name: str) -> Resolution:
+    """A row of gibs-ml's resolution table by name.
+
+    Raises:
+        ValueError: The table has no such row.
+    """
+    try:
+        return RESOLUTIONS[name]
+    except KeyError:
+        raise ValueError(f"unknown tile resolution {name!r}; choose one of {', '.join(RESOLUTIONS)}") from None
+
+
+def _check_level(level: int) -> None:
+    if level < 0:
+        raise ValueError(f"level {level} does not exist: levels count from 0")
+
+
+def _cells(low: float, high: float, span: float, count: int) -> range:
+    return range(max(0, math.floor(low / span)), min(count, math.ceil(high / span)))

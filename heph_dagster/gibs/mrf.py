@@ -1,0 +1,296 @@
+"""Mosaics on disk: MRF files, written tile by tile and read tile by tile.
+
+An MRF is a heap of tile bytes, an index of big-endian (offset, size) pairs, finest level first, row by row, and a
+small XML file. Tiles are stored as they came, so a download is an append. GDAL and QGIS open the XML file.
+
+The data and index files carry a digest of the tiles in their names and the XML names them. Replacing the XML
+therefore replaces the whole mosaic at once, and a reader sees either the old day or the new one.
+
+Source: Meta Raster Format user guide (nasa-gibs/mrf, doc/MUG.md); GDAL's MRF driver.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import math
+import os
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+import defusedxml.ElementTree as SafeET
+import numpy as np
+
+from heph_dagster.files import replacing
+from heph_dagster.gibs.grid import TILE_SIZE, Tile, grid
+from heph_dagster.gibs.tiles import TileError, TileType, read_header
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COMPRESSION = {"jpg": "JPEG", "png": "PNG"}
+_DATA_SUFFIX = {"jpg": ".pjg", "png": ".ppg"}
+_INDEX_TYPE = np.dtype([("offset", ">u8"), ("size", ">u8")])
+MANIFEST_SUFFIX = ".tiles.parquet"
+
+
+class MosaicError(ValueError):
+    """A mosaic on disk that cannot be read."""
+
+
+def level_matrices(epsg: int, level: int, *, pyramid: bool) -> list[tuple[int, int]]:
+    """Columns and rows of each level that a mosaic holds, finest first.
+
+    A pyramid ends with a level of a single tile, as GDAL expects, which lies above GIBS's level 0.
+    """
+    matrix = grid(epsg).matrix(level)
+    matrices = [matrix]
+    while pyramid and matrix != (1, 1):
+        matrix = (math.ceil(matrix[0] / 2), math.ceil(matrix[1] / 2))
+        matrices.append(matrix)
+    return matrices
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where each tile stands in the index of a mosaic."""
+
+    level: int
+    matrices: list[tuple[int, int]]
+
+    @property
+    def tiles(self) -> int:
+        return sum(cols * rows for cols, rows in self.matrices)
+
+    def position(self, tile: Tile) -> int | None:
+        depth = self.level - tile.level
+        if not 0 <= depth < len(self.matrices):
+            return None
+        cols, rows = self.matrices[depth]
+        if not (0 <= tile.row < rows and 0 <= tile.col < cols):
+            return None
+        return sum(c * r for c, r in self.matrices[:depth]) + tile.row * cols + tile.col
+
+
+class MosaicWriter:
+    """Collects the tiles of a mosaic in any order; `publish` makes it visible, leaving without it leaves nothing.
+
+    All tiles must be of one type, because GDAL decodes mosaics of mixed tiles wrongly.
+    """
+
+    def __init__(self, path: Path, epsg: int, level: int, *, pyramid: bool = False) -> None:
+        """Begin a mosaic.
+
+        Args:
+            path: The `.mrf` file to publish.
+            epsg: Projection.
+            level: Finest level.
+            pyramid: Whether the coarser levels are stored too.
+        """
+        self.path = path
+        self.epsg = epsg
+        self.layout = _Layout(level, level_matrices(epsg, level, pyramid=pyramid))
+        self.type: TileType | None = None
+        self._index = np.zeros(self.layout.tiles, _INDEX_TYPE)
+        self._digests: dict[int, bytes] = {}
+        self._end = 0
+        self._part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part")
+        self._data: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._data is not None:
+            self._data.close()
+        self._part.unlink(missing_ok=True)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tiles so far."""
+        return self._end
+
+    def put(self, tile: Tile, data: bytes) -> None:
+        """Add a tile.
+
+        Raises:
+            TileError: The bytes are not a 512 x 512 px tile of the type of the others, or the tile does not belong
+                to this mosaic or was added before.
+        """
+        header = read_header(data)
+        if (header.width, header.height) != (TILE_SIZE, TILE_SIZE):
+            raise TileError(f"{tile} is {header.width} x {header.height} px instead of {TILE_SIZE} x {TILE_SIZE}")
+        if self.type is None:
+            self.type = header.type
+        if header.type != self.type:
+            raise TileError(f"{tile} is {header.type}, but the mosaic's other tiles are {self.type}")
+        position = self.layout.position(tile)
+        if position is None or position in self._digests:
+            raise TileError(f"{tile} {'is outside this mosaic' if position is None else 'was already added'}")
+        if self._data is None:  # not before: a day that the server lacks leaves no folder behind
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._data = self._part.open("wb")
+        self._data.write(data)
+        self._index[position] = (self._end, len(data))
+        self._digests[position] = hashlib.sha256(data).digest()
+        self._end += len(data)
+
+    def publish(self, manifest: pa.Table | None = None) -> Path:
+        """Put the mosaic in place, replacing the one that was there.
+
+        Args:
+            manifest: What is known of each tile's origin, kept beside the mosaic.
+
+        Returns:
+            The `.mrf` file.
+
+        Raises:
+            MosaicError: No tile was added.
+        """
+        if self._data is None or self.type is None:
+            raise MosaicError(f"{self.path}: a mosaic without tiles is not published")
+        self._data.flush()
+        os.fsync(self._data.fileno())
+        digest = hashlib.sha256(b"".join(self._digests[position] for position in sorted(self._digests))).hexdigest()
+        stem = f"{self.path.stem}.{digest[:12]}"
+        data, index = (self.path.with_name(stem + suffix) for suffix in (_DATA_SUFFIX[self.type.format], ".idx"))
+        with _locked(self.path.parent):
+            with replacing(index) as part:
+                self._index.tofile(part)
+            if manifest is not None:
+                import pyarrow.parquet as pq
+
+                with replacing(self.path.with_name(stem + MANIFEST_SUFFIX)) as part:
+                    pq.write_table(manifest, part, compression="zstd")
+            self._part.replace(data)
+            with replacing(self.path) as part:
+                part.write_text(self._xml(self.type, data.name, index.name), "utf-8")
+            for old in generation_files(self.path):
+                if not old.name.startswith(stem + "."):
+                    old.unlink()
+        return self.path
+
+    def _xml(self, tile_type: TileType, data: str, index: str) -> str:
+        tiles = grid(self.epsg)
+        width, height = tiles.size(self.layout.level)
+        root = ET.Element("MRF_META")
+        raster = ET.SubElement(root, "Raster")
+        bands = str(tile_type.bands)
+        ET.SubElement(raster, "Size", x=str(width), y=str(height), c=bands)
+        ET.SubElement(raster, "PageSize", x=str(TILE_SIZE), y=str(TILE_SIZE), c=bands)
+        compression = "PPNG" if tile_type.palette is not None else _COMPRESSION[tile_type.format]
+        ET.SubElement(raster, "Compression").text = compression
+        ET.SubElement(raster, "DataFile").text = data
+        ET.SubElement(raster, "IndexFile").text = index
+        if tile_type.palette is not None:
+            palette = ET.SubElement(raster, "Palette")
+            ET.SubElement(palette, "Size").text = str(len(tile_type.palette))
+            ET.SubElement(palette, "Model").text = "RGB"
+            for number, entry in enumerate(tile_type.palette):
+                ET.SubElement(palette, "Entry", idx=str(number), **{f"c{i}": str(v) for i, v in enumerate(entry, 1)})
+        if len(self.layout.matrices) > 1:
+            ET.SubElement(root, "Rsets", model="uniform", scale="2")
+        geo = ET.SubElement(root, "GeoTags")
+        edges = map(str, tiles.extent)
+        ET.SubElement(geo, "BoundingBox", dict(zip(("minx", "miny", "maxx", "maxy"), edges, strict=True)))
+        ET.SubElement(geo, "Projection").text = f"EPSG:{self.epsg}"
+        ET.indent(root)
+        return ET.tostring(root, encoding="unicode") + "\n"
+
+
+class Mosaic:
+    """A published MRF, open for reading tiles. Safe to share between threads."""
+
+    def __init__(self, path: Path, epsg: int) -> None:
+        """Open a mosaic.
+
+        Args:
+            path: The `.mrf` file, ours or one of GDAL's whose pages are 512 x 512 px.
+            epsg: Projection.
+
+        Raises:
+            FileNotFoundError: There is none.
+            MosaicError: It is damaged, or not a global mosaic of a GIBS grid.
+        """
+        self.path = path
+        try:
+            raster = SafeET.fromstring(path.read_bytes()).find("Raster")
+            size, page = raster.find("Size").attrib, raster.find("PageSize").attrib
+            self.compression: str = raster.findtext("Compression", "PNG")
+            suffix = ".pjg" if self.compression == "JPEG" else ".ppg"
+            self.data_path = path.with_name(raster.findtext("DataFile", path.with_suffix(suffix).name).strip())
+            index_path = path.with_name(raster.findtext("IndexFile", path.with_suffix(".idx").name).strip())
+            if (page["x"], page["y"]) != (str(TILE_SIZE), str(TILE_SIZE)):
+                raise MosaicError(f"{path}: pages of {page['x']} x {page['y']} px, not {TILE_SIZE} x {TILE_SIZE}")
+            level = grid(epsg).level_of_size(int(size["x"]), int(size["y"]))
+        except (AttributeError, KeyError, ET.ParseError) as error:
+            raise MosaicError(f"{path} is not an MRF: {error}") from error
+        self._index = np.fromfile(index_path, _INDEX_TYPE)
+        single = _Layout(level, level_matrices(epsg, level, pyramid=False))
+        self.layout = single if len(self._index) == single.tiles else _Layout(level, level_matrices(epsg, level, pyramid=True))
+        if len(self._index) < self.layout.tiles:
+            raise MosaicError(
+                f"{index_path} has {len(self._index)} entries where {self.layout.tiles} are needed: "
+                "the mosaic is damaged or lacks overviews; download or import the day again"
+            )
+        self._fd = os.open(self.data_path, os.O_RDONLY)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the data file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    @property
+    def level(self) -> int:
+        """The finest level."""
+        return self.layout.level
+
+    @property
+    def levels(self) -> range:
+        """The GIBS levels that the mosaic holds."""
+        return range(max(0, self.level - len(self.layout.matrices) + 1), self.level + 1)
+
+    def tile(self, tile: Tile) -> bytes | None:
+        """The bytes of a tile as they are stored, or None where the mosaic has a hole or no such tile."""
+        position = self.layout.position(tile)
+        if position is None:
+            return None
+        offset, size = self._index[position].tolist()
+        return os.pread(self._fd, size, offset) or None
+
+
+def generation_files(path: Path) -> list[Path]:
+    """Data, index and manifest files of all generations of a mosaic."""
+    hex_digits = "[0-9a-f]" * 12
+    return sorted(path.parent.glob(f"{path.stem}.{hex_digits}.*"))
+
+
+def manifest_path(path: Path) -> Path | None:
+    """The tile manifest of a mosaic, or None where it has none (an imported day)."""
+    index = SafeET.fromstring(path.read_bytes()).findtext("Raster/IndexFile", "")
+    manifest = path.with_name(index.strip().removesuffix(".idx") + MANIFEST_SUFFIX)
+    return manifest if manifest.exists() else None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds a folder, so that two processes publish into it one after the other."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

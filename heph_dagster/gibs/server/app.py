@@ -1,0 +1,251 @@
+"""The web application: requests of GIBS's protocols, answered from a folder of mosaics as GIBS answers them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from heph_dagster.gibs.catalogue import Catalogue, Layer, UnknownLayerError
+from heph_dagster.gibs.grid import GRIDS, TILE_SIZE, Tile
+from heph_dagster.gibs.periods import Period, add_steps, parse_day
+from heph_dagster.gibs.server import documents
+from heph_dagster.gibs.server.store import Store
+
+_XML = "application/xml"
+_REST_TILE = re.compile(
+    r"(?P<layer>[^/]+)/(?P<style>[^/]+)/(?:(?P<time>[^/]+)/)?(?P<set>[^/]+)/(?P<level>[^/]+)/(?P<row>[^/]+)/(?P<col>[^/.]+)"
+    r"\.(?P<format>\w+)"
+)
+_REST_DOMAINS = re.compile(r"1\.0\.0/(?P<layer>[^/]+)/(?P<style>[^/]+)/(?P<set>[^/]+)/all(?:/(?P<range>[^/]+))?\.xml")
+_FORMATS = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "image/jpeg": "jpg", "image/png": "png"}
+
+
+class _Refusal(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, code: str, locator: str, text: str) -> None:
+        super().__init__(text)
+        self.code, self.locator, self.text = code, locator, text
+
+
+class _Missing(Exception):
+    """A tile that the server does not have, though it could."""
+
+
+def create_app(root: Path, catalogue: Catalogue) -> Starlette:
+    """The web application over a folder of mosaics `{EPSG}/{YYYY-MM-DD}/{Layer}.mrf`."""
+    service = _Service(Store(root, catalogue))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        service.store.close()
+
+    prefix = "/{protocol:str}/epsg{epsg:int}/{endpoint:str}"
+    routes = [
+        Route(f"/wmts{prefix.removeprefix('/{protocol:str}')}/wmts.cgi", service.wmts_kvp),
+        Route(f"/wmts{prefix.removeprefix('/{protocol:str}')}/{{path:path}}", service.wmts_rest),
+        Route(f"/twms{prefix.removeprefix('/{protocol:str}')}/twms.cgi", service.twms),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+class _Service:
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def wmts_rest(self, request: Request) -> Response:
+        """RESTful WMTS: tiles, capabilities and domains by their paths."""
+        path = request.path_params["path"]
+        try:
+            if path == "1.0.0/WMTSCapabilities.xml":
+                return self._capabilities(request)
+            if match := _REST_DOMAINS.fullmatch(path):
+                return self._domains(request, match["layer"], match["set"], (match["range"] or "all").replace("--", "/"))
+            if match := _REST_TILE.fullmatch(path):
+                return self._tile(request, match.groupdict())
+        except _Refusal as refusal:
+            return _exception_report(refusal)
+        except _Missing:
+            return _not_found()
+        return _not_found()
+
+    async def wmts_kvp(self, request: Request) -> Response:
+        """WMTS by key-value pairs; keys are case-insensitive."""
+        query = _query(request)
+        try:
+            operation = _required(query, "request").lower()
+            if operation == "getcapabilities":
+                return self._capabilities(request)
+            if operation == "describedomains":
+                names = _required(query, "layer"), _required(query, "tilematrixset")
+                return self._domains(request, *names, query.get("time", "all"))
+            if operation != "gettile":
+                raise _Refusal("OperationNotSupported", "REQUEST", f"The request {operation!r} is not supported")
+            keys = {"layer": "layer", "set": "tilematrixset", "level": "tilematrix", "row": "tilerow", "col": "tilecol"}
+            wanted: dict[str, str | None] = {name: _required(query, key) for name, key in keys.items()}
+            wanted |= {"format": _required(query, "format"), "style": query.get("style") or "default"}
+            return self._tile(request, wanted | {"time": query.get("time")})
+        except _Refusal as refusal:
+            return _exception_report(refusal)
+        except _Missing:
+            return _not_found()
+
+    async def twms(self, request: Request) -> Response:
+        """Tiled WMS: the tile service document, and maps that are exactly one tile."""
+        query = _query(request)
+        try:
+            operation = _required(query, "request").lower()
+            if operation == "gettileservice":
+                epsg, endpoint = self._service(request)
+                document = documents.tile_service(_base(request), endpoint, epsg, self.store.layers(epsg))
+                return Response(document, media_type=_XML)
+            if operation != "getmap":
+                raise _Refusal("OperationNotSupported", "REQUEST", f"The request {operation!r} is not supported")
+            return self._map(request, query)
+        except _Refusal as refusal:
+            return Response(documents.service_exception(refusal.text), 400, media_type=_XML)
+        except _Missing:
+            return _not_found()
+
+    def _map(self, request: Request, query: Mapping[str, str]) -> Response:
+        epsg, _ = self._service(request)
+        layer = self._layer(_required(query, "layers"), epsg)
+        if (query.get("width"), query.get("height")) != (str(TILE_SIZE), str(TILE_SIZE)):
+            raise _Refusal("InvalidParameterValue", "WIDTH", f"Tiles are {TILE_SIZE} x {TILE_SIZE} px")
+        tiles = layer.grid(epsg)
+        try:
+            left, bottom, right, top = (float(edge) for edge in _required(query, "bbox").split(","))
+        except ValueError:
+            raise _Refusal("InvalidParameterValue", "BBOX", "bbox is not four numbers") from None
+        for level in range(layer.finest_level(epsg) + 1):
+            span = tiles.span(level)
+            col, row = (left - tiles.extent[0]) / span, (tiles.extent[3] - top) / span
+            errors = (right - left - span, top - bottom - span, (col - round(col)) * span, (row - round(row)) * span)
+            if max(map(abs, errors)) < 1e-3 * tiles.resolution(level):
+                wanted = {"layer": layer.identifier, "set": layer.matrix_set(epsg), "style": "default"}
+                wanted |= {"level": str(level), "row": str(round(row)), "col": str(round(col))}
+                return self._tile(request, {**wanted, "format": _required(query, "format"), "time": query.get("time")})
+        raise _Refusal("InvalidParameterValue", "BBOX", "The request does not match any tile pattern of the layer")
+
+    def _tile(self, request: Request, wanted: Mapping[str, str | None]) -> Response:
+        epsg, _ = self._service(request)
+        layer = self._layer(wanted["layer"] or "", epsg)
+        if wanted["style"] != "default":
+            raise _Refusal("InvalidParameterValue", "STYLE", "STYLE is invalid")
+        if wanted["set"] != layer.matrix_set(epsg):
+            raise _Refusal("InvalidParameterValue", "TILEMATRIXSET", f"TILEMATRIXSET is invalid for LAYER {layer.identifier}")
+        if _FORMATS.get((wanted["format"] or "").lower()) != layer.format:
+            raise _Refusal("InvalidParameterValue", "FORMAT", f"FORMAT is invalid for LAYER {layer.identifier}")
+        tile = Tile(*(_whole(wanted[name], name) for name in ("level", "row", "col")))
+        if tile.level > layer.finest_level(epsg):
+            raise _Refusal("InvalidParameterValue", "TILEMATRIX", "TILEMATRIX is invalid")
+        if not layer.grid(epsg).contains(tile):
+            locator = "TILEROW" if tile.row >= layer.grid(epsg).matrix(tile.level)[1] else "TILECOL"
+            raise _Refusal("TileOutOfRange", locator, f"{locator} is out of range")
+        requested = _requested_day(wanted["time"])
+        actual = self.store.actual_day(layer, epsg, requested)
+        mosaic = None if actual is None else self.store.mosaic(layer, epsg, actual)
+        data = None if mosaic is None else mosaic.tile(tile)
+        if data is None or actual is None:
+            raise _Missing
+        # OnEarth sends entity tags without quotes, and so do we.
+        tag = hashlib.blake2b(data, digest_size=8).hexdigest()
+        headers = {"ETag": tag, "Layer-Time-Actual": datetime.combine(actual, time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        headers["Layer-Time-Request"] = wanted["time"] or "default"
+        if request.headers.get("If-None-Match", "").removeprefix("W/").strip('"') == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(data, headers=headers, media_type=layer.media_type)
+
+    def _capabilities(self, request: Request) -> Response:
+        epsg, endpoint = self._service(request)
+        layers = [(layer, self.store.periods(layer, epsg)) for layer in self.store.layers(epsg)]
+        return Response(documents.capabilities(_base(request), endpoint, epsg, layers), media_type=_XML)
+
+    def _domains(self, request: Request, name: str, matrix_set: str, span: str) -> Response:
+        epsg, _ = self._service(request)
+        layer = self._layer(name, epsg)
+        if matrix_set != layer.matrix_set(epsg):
+            raise _Refusal("InvalidParameterValue", "TILEMATRIXSET", f"TILEMATRIXSET is invalid for LAYER {name}")
+        periods = self.store.periods(layer, epsg)
+        if span != "all":
+            periods = _clip(periods, span)
+        return Response(documents.domains(epsg, periods), media_type=_XML)
+
+    def _service(self, request: Request) -> tuple[int, str]:
+        epsg, endpoint = request.path_params["epsg"], request.path_params["endpoint"]
+        if epsg not in GRIDS or endpoint not in {"best", "std", "nrt", "all"}:
+            raise _Missing
+        return epsg, endpoint
+
+    def _layer(self, name: str, epsg: int) -> Layer:
+        try:
+            layer = self.store.catalogue[name]
+        except UnknownLayerError:
+            layer = None
+        if layer is None or layer.identifier != name or epsg not in layer.projections:
+            raise _Refusal("InvalidParameterValue", "LAYER", "LAYER does not exist")
+        return layer
+
+
+def _clip(periods: list[Period], span: str) -> list[Period]:
+    """Periods within `start/end`, both days included."""
+    first, _, last = span.partition("/")
+    try:
+        start, end = parse_day(first), parse_day(last or first)
+    except ValueError:
+        raise _Refusal("InvalidParameterValue", "TIME", "TIME is invalid") from None
+    clipped = []
+    for period in periods:
+        days = [day for day in period.days() if day <= end and add_steps(day, period.step, 1) > start]
+        if days:
+            clipped.append(Period(days[0], days[-1], period.step))
+    return clipped
+
+
+def _requested_day(text: str | None) -> date | None:
+    if text is None or text.lower() in {"", "default"}:
+        return None
+    try:
+        return parse_day(text)
+    except ValueError:
+        raise _Refusal("InvalidParameterValue", "TIME", "Invalid time format, must be YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ") from None
+
+
+def _whole(text: str | None, name: str) -> int:
+    locator = {"level": "TILEMATRIX", "row": "TILEROW", "col": "TILECOL"}[name]
+    if text is None or not text.isascii() or not text.isdigit():
+        raise _Refusal("InvalidParameterValue", locator, f"{locator} is not a valid integer")
+    return int(text)
+
+
+def _query(request: Request) -> dict[str, str]:
+    return {key.lower(): value for key, value in parse_qsl(request.url.query, keep_blank_values=True)}
+
+
+def _required(query: Mapping[str, str], key: str) -> str:
+    if not query.get(key):
+        raise _Refusal("MissingParameterValue", key.upper(), f"Missing {key.upper()} parameter")
+    return query[key]
+
+
+def _base(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+def _exception_report(refusal: _Refusal) -> Response:
+    return Response(documents.ows_exception(refusal.code, refusal.locator, refusal.text), 400, media_type=_XML)
+
+
+def _not_found() -> Response:
+    return HTMLResponse("<!DOCTYPE html><html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n", 404)

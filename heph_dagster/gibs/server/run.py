@@ -1,0 +1,88 @@
+"""Running the local GIBS server, in the foreground or in a thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+
+from heph_dagster.gibs.catalogue import Catalogue
+from heph_dagster.gibs.server.app import create_app
+
+
+class PortInUseError(OSError):
+    """The port belongs to another program."""
+
+
+def serve(
+    root: Path, catalogue: Catalogue, *, host: str = "127.0.0.1", port: int = 8765, announce: Callable[[str], None]
+) -> None:
+    """Serve a folder of mosaics until interrupted.
+
+    Args:
+        root: The archive.
+        catalogue: Layers to serve.
+        host: Address to listen on.
+        port: 0 for a free one.
+        announce: Called with a line that tells the address, once it answers.
+
+    Raises:
+        PortInUseError: Another program listens there.
+    """
+    server = _server(root, catalogue)
+    with _listen(host, port) as listener:
+        announce(f"Serving {root} on http://{host}:{listener.getsockname()[1]} (Ctrl-C stops)")
+        server.run(sockets=[listener])
+
+
+@contextmanager
+def running_server(root: Path, catalogue: Catalogue, *, port: int = 0) -> Iterator[str]:
+    """Serve a folder of mosaics from a thread of this process.
+
+    Args:
+        root: The archive.
+        catalogue: Layers to serve.
+        port: 0 for a free one.
+
+    Yields:
+        The server's address, e.g. `http://127.0.0.1:41234`.
+    """
+    with _listen("127.0.0.1", port) as listener:
+        server = _server(root, catalogue)
+        # Connections wait in the listening socket until the loop runs, so the address works at once.
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="local-gibs", daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def free_port(preferred: int) -> int:
+    """A port that is free on the loopback address: the preferred one, or else any."""
+    for port in (preferred, 0):
+        with suppress(PortInUseError), _listen("127.0.0.1", port) as listener:
+            return int(listener.getsockname()[1])
+    raise PortInUseError("no port is free on 127.0.0.1")
+
+
+def _server(root: Path, catalogue: Catalogue) -> uvicorn.Server:
+    app = create_app(root, catalogue)
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortInUseError(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port") from error
+    listener.listen(2048)
+    return listener

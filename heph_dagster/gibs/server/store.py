@@ -1,0 +1,92 @@
+"""Which days of which layers a folder of mosaics holds, and their open files."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from datetime import date
+from pathlib import Path
+
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.catalogue import Catalogue, Layer
+from heph_dagster.gibs.grid import GRIDS
+from heph_dagster.gibs.mrf import Mosaic
+from heph_dagster.gibs.periods import Period, compress, floor
+
+_OPEN_MOSAICS = 256
+_SCAN_SECONDS = 1.0
+
+
+class Store:
+    """The mosaics below a folder, `{EPSG}/{YYYY-MM-DD}/{Layer}.mrf`.
+
+    Days that are added, replaced or removed while the server runs are seen: a mosaic when it is next asked for, the
+    list of days within a second.
+    """
+
+    def __init__(self, root: Path, catalogue: Catalogue) -> None:
+        """Look at a folder.
+
+        Raises:
+            FileNotFoundError: It does not exist.
+        """
+        if not root.is_dir():
+            raise FileNotFoundError(f"{root} is not a folder; `heph archive synthesize {root}` makes an archive there")
+        self.root = root
+        self.catalogue = catalogue
+        self._open: OrderedDict[Path, tuple[tuple[int, int], Mosaic]] = OrderedDict()
+        self._scans: dict[int, tuple[float, dict[str, list[date]]]] = {}
+
+    def layers(self, epsg: int) -> list[Layer]:
+        """Layers with at least one day in a projection, in the order of the catalogue."""
+        found = self._scan(epsg)
+        return [layer for layer in self.catalogue.values() if layer.identifier in found]
+
+    def periods(self, layer: Layer, epsg: int) -> list[Period]:
+        """The days of a layer, as periods."""
+        return compress(self._scan(epsg).get(layer.identifier, []), layer.period)
+
+    def actual_day(self, layer: Layer, epsg: int, requested: date | None) -> date | None:
+        """The day that answers a request: floored within long periods, the newest for None, None in a gap."""
+        if requested is None:
+            periods = self.periods(layer, epsg)
+            return periods[-1].end if periods else None
+        return requested if layer.daily else floor(self.periods(layer, epsg), requested)
+
+    def mosaic(self, layer: Layer, epsg: int, day: date) -> Mosaic | None:
+        """The open mosaic of a day, or None where there is none."""
+        path = mosaic_path(self.root, epsg, day, layer)
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
+        version = (status.st_mtime_ns, status.st_ino)
+        known = self._open.get(path)
+        if known is not None and known[0] == version:
+            self._open.move_to_end(path)
+            return known[1]
+        if known is not None:
+            known[1].close()
+        mosaic = Mosaic(path, epsg)
+        self._open[path] = (version, mosaic)
+        self._open.move_to_end(path)
+        while len(self._open) > _OPEN_MOSAICS:
+            self._open.popitem(last=False)[1][1].close()
+        return mosaic
+
+    def close(self) -> None:
+        """Close all mosaics."""
+        for _, mosaic in self._open.values():
+            mosaic.close()
+        self._open.clear()
+
+    def _scan(self, epsg: int) -> dict[str, list[date]]:
+        scanned_at, found = self._scans.get(epsg, (float("-inf"), {}))
+        if time.monotonic() - scanned_at < _SCAN_SECONDS:
+            return found
+        found = {}
+        folder = self.root / str(epsg)
+        for path in folder.glob("[0-9]*-[0-9]*-[0-9]*/*.mrf") if epsg in GRIDS and folder.is_dir() else ():
+            found.setdefault(path.stem, []).append(date.fromisoformat(path.parent.name))
+        self._scans[epsg] = (time.monotonic(), found)
+        return found

@@ -1,0 +1,115 @@
+"""Settings: environment variables `HEPH_*`, over `heph.toml` in the data folder, over defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from heph_dagster.gibs.catalogue import Catalogue, Layer, load_catalogue
+
+SETTINGS_FILE = "heph.toml"
+CATALOGUE_FILE = "layers.toml"
+
+
+class ActiveLayer(NamedTuple):
+    """A layer in one projection, for which assets are made."""
+
+    layer: Layer
+    epsg: int
+
+
+class Settings(BaseSettings):
+    """What an installation is told.
+
+    Attributes:
+        data_dir: Root of everything that is stored.
+        layers: Layers that get assets, as `<layer>` or `epsg<code>/<layer>`.
+        level: Level at which days are downloaded; 2 is 2560 x 1280 px in EPSG:4326.
+        gibs_url: Address of GIBS or of a local server.
+        endpoint: `best`, `std` (science quality only) or `nrt` (near real time only).
+        connections: Requests in flight at once; GIBS asks for no more than 500.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid")
+
+    data_dir: Path = Path("data")
+    layers: Annotated[tuple[str, ...], NoDecode] = (
+        "VIIRS_SNPP_CorrectedReflectance_TrueColor",
+        "MODIS_Terra_CorrectedReflectance_TrueColor",
+        "MODIS_Terra_Data_No_Data",
+    )
+    level: int = Field(default=2, ge=0, le=12)
+    gibs_url: str = Field(default="https://gibs.earthdata.nasa.gov", pattern=r"^https?://\S+[^/]$")
+    endpoint: Literal["best", "std", "nrt"] = "best"
+    connections: int = Field(default=10, ge=1, le=500)
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file in the data folder."""
+        del dotenv_settings, file_secret_settings
+        root = init_settings().get("data_dir") or os.environ.get("HEPH_DATA_DIR") or "data"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(root) / SETTINGS_FILE)
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps runs and events of this data folder, unless DAGSTER_HOME names another place."""
+        return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster").absolute()
+
+    def catalogue(self) -> Catalogue:
+        """The shipped layers and those of the data folder."""
+        return load_catalogue(self.data_dir / CATALOGUE_FILE)
+
+    def active_layers(self) -> list[ActiveLayer]:
+        """The layers that get assets.
+
+        Raises:
+            ValueError: A name is unknown, or its layer is not available in that projection.
+        """
+        catalogue = self.catalogue()
+        active = []
+        for name in self.layers:
+            prefix, _, rest = name.rpartition("/")
+            epsg = prefix.removeprefix("epsg") or "4326"
+            if not epsg.isdigit():
+                raise ValueError(f"{name!r} in the setting layers should read <layer> or epsg<code>/<layer>")
+            layer = catalogue[rest]
+            layer.grid(int(epsg))
+            active.append(ActiveLayer(layer, int(epsg)))
+        return active
+
+    def active_layer(self, name: str, epsg: int = 4326) -> ActiveLayer:
+        """One of the active layers.
+
+        Raises:
+            UnknownLayerError: The catalogue does not have it.
+            ValueError: It is not active.
+        """
+        layer = self.catalogue()[name]
+        if (layer, epsg) not in self.active_layers():
+            raise ValueError(
+                f"{layer.identifier} in EPSG:{epsg} is not active; add it to HEPH_LAYERS or to layers in "
+                f"{self.data_dir / SETTINGS_FILE}. Active are: {', '.join(self.layers)}"
+            )
+        return ActiveLayer(layer, epsg)

@@ -1,0 +1,107 @@
+"""Images that become days of an archive."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heph_dagster.gibs.archive import encode, import_image, write_day
+from heph_dagster.gibs.catalogue import Catalogue, Layer
+from heph_dagster.gibs.grid import Tile
+from heph_dagster.gibs.mrf import Mosaic
+from heph_dagster.gibs.raster import JPEG_BLACK, RasterError, black, read_pixels
+from heph_dagster_tests.conftest import earth
+
+DAY = date(2020, 9, 25)
+
+
+@pytest.fixture(scope="session")
+def png_layer(catalogue: Catalogue) -> Layer:
+    return catalogue["VIIRS_SNPP_Brightness_Temp_BandI5_Day"]
+
+
+def test_a_png_day_keeps_every_pixel_and_has_all_levels(tmp_path: Path, png_layer: Layer) -> None:
+    image = earth(DAY)
+    path = write_day(tmp_path, png_layer, 4326, DAY, image)
+    assert path == tmp_path / "4326" / "2020-09-25" / f"{png_layer.identifier}.mrf"
+    np.testing.assert_array_equal(read_pixels(path), image)
+    with Mosaic(path, 4326) as mosaic:
+        assert mosaic.levels == range(2)
+        assert all(mosaic.tile(tile) for level in range(2) for tile in png_layer.grid(4326).tiles(level))
+        assert mosaic.tile(Tile(-1, 0, 0)) is not None
+
+
+def test_coarser_levels_average_data_and_keep_the_edges_of_no_data_hard(tmp_path: Path, png_layer: Layer) -> None:
+    image = np.full((640, 1280, 3), 200, np.uint8)
+    image[::2, ::2] = 100
+    image[100:301, 401:800] = 0
+    path = write_day(tmp_path, png_layer, 4326, DAY, image)
+    with Mosaic(path, 4326) as mosaic:
+        (tmp_path / "coarse.png").write_bytes(mosaic.tile(Tile(0, 0, 0)) or b"")
+    coarse = read_pixels(tmp_path / "coarse.png")[:320]
+    np.testing.assert_array_equal(black(coarse), black(image[::2, ::2])[:, :512])
+    assert set(np.unique(coarse)) <= {0, 100, 150, 175, 167, 133, 200}
+    assert coarse[10, 10, 0] == 175
+
+
+def test_an_image_of_another_size_is_resampled_with_hard_edges(tmp_path: Path, viirs: Layer) -> None:
+    image = np.full((500, 1000, 3), 180, np.uint8)
+    image[200:300, 300:500] = 0
+    source = tmp_path / "day.png"
+    source.write_bytes(encode(image, "png"))
+    path = import_image(tmp_path, viirs, 4326, DAY, source)
+    pixels = read_pixels(path)
+    assert pixels.shape == (640, 1280, 3)
+    hole = black(pixels, JPEG_BLACK)
+    expected = np.zeros_like(hole)
+    expected[256:384, 384:640] = 1
+    assert np.mean(hole != expected) < 1e-3
+    # No dark fringe: next to the hole the image is as bright as elsewhere.
+    assert pixels[250, 400:600].min() > 160
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_the_level_can_be_chosen(tmp_path: Path, viirs: Layer, level: int) -> None:
+    source = tmp_path / "day.jpg"
+    source.write_bytes(encode(earth(DAY), "jpg"))
+    with Mosaic(import_image(tmp_path, viirs, 4326, DAY, source, level), 4326) as mosaic:
+        assert mosaic.level == level
+
+
+def test_palettes_survive(tmp_path: Path, png_layer: Layer) -> None:
+    palette = ((0, 0, 0, 0), (255, 0, 0, 255), (0, 0, 255, 128))
+    indices = np.random.default_rng(3).integers(0, 3, (640, 1280), dtype=np.uint8)
+    source = tmp_path / "day.png"
+    source.write_bytes(encode(indices, "png", palette))
+    path = import_image(tmp_path, png_layer, 4326, DAY, source)
+    np.testing.assert_array_equal(read_pixels(path), indices)
+
+
+def test_polar_images(tmp_path: Path, viirs: Layer) -> None:
+    image = np.full((1024, 1024, 3), 99, np.uint8)
+    source = tmp_path / "day.png"
+    source.write_bytes(encode(image, "png"))
+    path = import_image(tmp_path, viirs, 3031, DAY, source)
+    assert path.parent.parent.name == "3031"
+    assert read_pixels(path).shape == (1024, 1024, 3)
+
+
+def test_images_that_do_not_fit_are_refused(tmp_path: Path, viirs: Layer) -> None:
+    square = tmp_path / "square.png"
+    square.write_bytes(encode(np.zeros((100, 100, 3), np.uint8), "png"))
+    with pytest.raises(RasterError, match=r"square.png is 100 x 100 px, but an image of all of EPSG:4326 is 2 times"):
+        import_image(tmp_path, viirs, 4326, DAY, square)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not an image")
+    with pytest.raises(RasterError, match="broken.jpg cannot be read as an image"):
+        import_image(tmp_path, viirs, 4326, DAY, broken)
+    deep = tmp_path / "deep.png"
+    deep.write_bytes(encode(np.zeros((10, 20), np.uint16), "png"))
+    with pytest.raises(RasterError, match="deep.png holds UInt16, not bytes"):
+        import_image(tmp_path, viirs, 4326, DAY, deep)
+    with pytest.raises(ValueError, match="not the size of any level"):
+        write_day(tmp_path, viirs, 4326, DAY, np.zeros((300, 600, 3), np.uint8))
+    assert not list(tmp_path.glob("4326/*/*.mrf"))
