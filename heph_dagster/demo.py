@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -175,7 +176,7 @@ def _compare(summary: LayerSummary, files: SyntheticFiles, mask: Path) -> None:
             summary.missed.append(f"{files.day} {anomaly.kind} #{number}")
     count, labels = cv2.connectedComponents(missing, connectivity=4)
     explained = np.unique(labels[injected[truth] == 1])
-    summary.false_holes += count - 1 - np.count_nonzero(explained)
+    summary.false_holes += count - 1 - int(np.count_nonzero(explained))
 
 
 def _progress(console: Console) -> Progress:
@@ -184,18 +185,19 @@ def _progress(console: Console) -> Progress:
 
 
 def _print(summary: DemoSummary, root: Path) -> None:
-    table = Table(title=f"Synthetic days {summary.first_day} to {summary.last_day}, level {summary.level}, seed {summary.seed}")
-    headings = ("Layer", "Days", "MB", "Seconds", "Days with anomalies", "Anomalies", "Holes found", "over 300 km", "False")
+    title = f"Synthetic days {summary.first_day} to {summary.last_day}, level {summary.level}, seed {summary.seed}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    headings = ("Layer", "Days", "MB", "s", "Bad days", "Anomalies", "Holes found", ">300 km", "False")
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 else "right")
     for layer in summary.layers:
         cells = (
             layer.layer, layer.days, f"{layer.bytes / 1e6:.1f}", f"{layer.seconds:.1f}", layer.anomalous_days,
-            sum(layer.anomalies.values()), f"{layer.holes_found} of {layer.holes}",
-            f"{layer.large_holes_found} of {layer.large_holes}", layer.false_holes,
+            sum(layer.anomalies.values()), f"{layer.holes_found}/{layer.holes}",
+            f"{layer.large_holes_found}/{layer.large_holes}", layer.false_holes,
         )  # fmt: skip
         table.add_row(*map(str, cells))
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     console.print(table)
     console.print(
         f"{summary.total_seconds:.0f} s in all, {summary.synthesis_seconds:.0f} s of them to make the days.\n"

@@ -23,9 +23,11 @@ from heph_dagster.gibs.sun import solar_zenith
 METHOD = "black-regions"
 VERSION = "1"
 
-# Day imagery ends at a solar zenith angle of 82 to 88 degrees, in steps of whole granules: black beyond the lower
-# bound is put down to the night.
-NIGHT_ZENITH_DEG = 82.0
+# Day imagery ends at a solar zenith angle of 82 to 88 degrees. Where between them shows in the image: the black that
+# hangs together with the pole ends at about the same latitude everywhere, scalloped by the orbits, but for holes.
+_NIGHT_ZENITH_DEG = 82.0
+_NIGHT_EDGE_QUANTILE = 0.75
+_SCALLOP_DEG = 2.0
 SMALLEST_HOLE_KM2 = 2500.0
 """Smaller black regions are taken for dark water and noise."""
 
@@ -80,9 +82,8 @@ def find_missing(
 ) -> MissingData:
     """Tell holes from the night and from gaps between swaths.
 
-    A hole is a connected region without data, where the sun stood high enough at the overpass, and where the
-    no-data layer, if there is one, says that the instrument has data. Without that layer, the gaps between MODIS
-    swaths count as holes.
+    A hole is a connected region without data where the no-data layer says that there are data. Without that layer
+    it is one outside the polar night, and the gaps between MODIS swaths count as holes.
 
     Args:
         no_data: Height x width of the whole world (EPSG:4326), 1 where the image has no data.
@@ -94,13 +95,12 @@ def find_missing(
         Mask, holes and verdict.
     """
     height, width = no_data.shape
-    latitudes = 90 - (np.arange(height) + 0.5) * 180 / height
-    night = solar_zenith(latitudes, SATELLITES[satellite].local_time, day) > NIGHT_ZENITH_DEG
-    unexpected = no_data.copy()
-    unexpected[night] = 0
-    if expected is not None:
+    if expected is None:
+        unexpected = no_data.copy()
+        unexpected[_night_rows(no_data, satellite, day)] = 0
+    else:
         # The two layers' edges differ by a pixel of either: a rim of one pixel belongs to the gap.
-        unexpected &= cv2.erode(_fit(expected, width, height), np.ones((3, 3), np.uint8))
+        unexpected = no_data & cv2.erode(_fit(expected, width, height), np.ones((3, 3), np.uint8))
     count, labels = label_regions(unexpected)
     large = np.flatnonzero(region_areas(count, labels)[1:] >= SMALLEST_HOLE_KM2) + 1
     missing = np.isin(labels, large)
@@ -108,7 +108,7 @@ def find_missing(
     classes[(unexpected == 1) & ~missing] = PixelClass.VALID
     classes[missing] = PixelClass.MISSING
     holes = sorted((measure_region(labels, number) for number in large), key=lambda hole: -hole.area_km2)
-    gaps = (classes == PixelClass.NOT_OBSERVED) & ~night[:, None]
+    gaps = (classes == PixelClass.NOT_OBSERVED) & ~_night_rows(no_data, satellite, day)[:, None]
     if holes:
         verdict: tuple[Label, ...] = (Label.MISSING_UNEXPECTED,)
     elif _share(gaps) * EARTH_AREA_KM2 >= SMALLEST_HOLE_KM2:
@@ -187,6 +187,20 @@ def _figures(result: MissingData, layer: Layer, day: date) -> dict[str, object]:
         "not_observed_share": result.not_observed_share,
         "holes": [asdict(hole) for hole in result.holes],
     }
+
+
+def _night_rows(no_data: NDArray[np.uint8], satellite: str, day: date) -> NDArray[np.bool_]:
+    """Which rows are put down to the polar night: those that the image shows black all around, and no sunny ones."""
+    height = len(no_data)
+    latitudes = 90 - (np.arange(height) + 0.5) * 180 / height
+    low_sun = solar_zenith(latitudes, SATELLITES[satellite].local_time, day) > _NIGHT_ZENITH_DEG
+    margin = round(_SCALLOP_DEG * height / 180)
+    night = np.zeros(height, bool)
+    for rows in (slice(None), slice(None, None, -1)):
+        black_from_pole = np.logical_and.accumulate(no_data[rows], axis=0).sum(axis=0)
+        edge = round(float(np.quantile(black_from_pole, _NIGHT_EDGE_QUANTILE)))
+        night[rows][: edge + margin if edge else 0] = True
+    return night & low_sun
 
 
 def _fit(mask: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

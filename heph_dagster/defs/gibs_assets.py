@@ -54,13 +54,13 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         metadata={"layer": layer.identifier, "format": layer.format, "tile_matrix_set": layer.matrix_set(epsg)},
         description=f"The day's mosaic of {layer.title}: tile bytes as NASA sent them, in an MRF.",
     )
-    def image(context: dg.AssetExecutionContext, gibs: Gibs) -> Any:
+    def image(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
         days = [date.fromisoformat(key) for key in context.partition_keys]
         client = GibsClient(gibs.url, gibs.endpoint, connections=gibs.connections)
         level = min(gibs.level, layer.finest_level(epsg))
         results = fetch_days(client, layer, epsg, days, level, gibs.root)
         done = {result.day: _image_metadata(result) for result in results if isinstance(result, FetchedDay)}
-        return conclude(context, done, {result.day: result.error for result in results if isinstance(result, FailedDay)})
+        conclude(context, done, {result.day: result.error for result in results if isinstance(result, FailedDay)})
 
     return image
 
@@ -97,7 +97,7 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         code_version=missing.VERSION,
         description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",
     )
-    def missing_data(context: dg.AssetExecutionContext, gibs: Gibs) -> Any:
+    def missing_data(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
         done: dict[date, dict[str, Any]] = {}
         failed: dict[date, Exception] = {}
 
@@ -111,7 +111,7 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(label, [date.fromisoformat(key) for key in context.partition_keys]))
-        return conclude(context, done, failed)
+        conclude(context, done, failed)
 
     return missing_data
 

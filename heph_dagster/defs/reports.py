@@ -21,7 +21,7 @@ def picture(image: Image) -> dg.MarkdownMetadataValue:
 
 def conclude(
     context: dg.AssetExecutionContext, done: Mapping[date, Mapping[str, Any]], failed: Mapping[date, Exception]
-) -> dg.MaterializeResult[Any] | None:
+) -> None:
     """Record the days of a run.
 
     Args:
@@ -35,7 +35,7 @@ def conclude(
     if not failed:
         for day, metadata in done.items():
             context.add_asset_metadata(metadata, partition_key=day.isoformat())
-        return None
+        return
     for day, metadata in done.items():
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=metadata))
     lines = [f"{day}: {error}" for day, error in sorted(failed.items())]

@@ -173,7 +173,7 @@ def eclipse_obscuration_grid(
     longitude: NDArray[np.floating],
     latitude: NDArray[np.floating],
 ) -> NDArray[np.float32]:
-    """`eclipse_obscuration` on a regular grid, fast: looked for every degree, worked out only around where it is.
+    """`eclipse_obscuration` on a regular grid, worked out only around where a search every degree finds it.
 
     Args:
         day: Day that `seconds` counts from, UTC.
@@ -228,8 +228,8 @@ class _Ephemeris(NamedTuple):
     def over(cls, day: dt.date, start_s: float, stop_s: float) -> _Ephemeris:
         """Positions that cover a window.
 
-        The steps are whole multiples counted from midnight, so that a time gets the same position whatever window
-        it is asked in.
+        The steps are whole multiples counted from midnight, so that a time gets the same position whatever
+        window it is asked in.
         """
         first = math.floor(start_s / _EPHEMERIS_STEP_S)
         last = max(first + 1, math.ceil(stop_s / _EPHEMERIS_STEP_S))
@@ -265,7 +265,7 @@ def _ephemeris(day: dt.date, first: int, last: int) -> _Ephemeris:
 def _disc_overlap(
     sun: NDArray[np.float64], moon: NDArray[np.float64], separation: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Covered fraction of a disc of radius `sun` by one of radius `moon`: the area of two circular segments."""
+    """Covered fraction of a disc of radius `sun` by one of radius `moon`: two circular segments."""
     fraction = np.zeros_like(separation)
     inside = separation <= np.abs(moon - sun)
     fraction[inside] = np.minimum(1.0, (moon[inside] / sun[inside]) ** 2)
@@ -298,12 +298,12 @@ def _positions_km(
     day: dt.date, seconds: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Apparent geocentric positions (3 x N each) of the sun and the moon in the CIRS."""
-    coordinates, time_class, erfa_warning = _astropy()
+    coordinates, time_class, beyond_tables = _astropy()
     days = day.toordinal() - _ORDINAL_2000 - 0.5
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", erfa_warning
-        )  # years without known leap seconds: a second does not matter
+        # In years without known leap seconds and polar motion, a second and a few metres do not matter.
+        for category in beyond_tables:
+            warnings.simplefilter("ignore", category)
         time = time_class(_JD_2000 + days, seconds / DAY_S, format="jd", scale="utc")
         sun, moon = (
             coordinates.get_body(body, time, ephemeris="builtin")
@@ -315,14 +315,16 @@ def _positions_km(
 
 
 @lru_cache(maxsize=1)
-def _astropy() -> tuple[Any, Any, type[Warning]]:
+def _astropy() -> tuple[Any, Any, tuple[type[Warning], type[Warning]]]:
     """What is needed of astropy, told once to use only the Earth orientation tables that came with it."""
     import astropy.coordinates
     import astropy.time
+    import astropy.utils.exceptions
     import astropy.utils.iers
     import erfa
 
     astropy.utils.iers.conf.auto_download = False
     astropy.utils.iers.conf.auto_max_age = None
     astropy.utils.iers.conf.iers_degraded_accuracy = "ignore"
-    return astropy.coordinates, astropy.time.Time, erfa.ErfaWarning
+    beyond_tables = (erfa.ErfaWarning, astropy.utils.exceptions.AstropyWarning)
+    return astropy.coordinates, astropy.time.Time, beyond_tables

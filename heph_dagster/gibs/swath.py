@@ -65,7 +65,7 @@ class Coverage:
 
     @property
     def number(self) -> NDArray[np.int64]:
-        """Revolution number, counted from the satellite's reference day; -1 where no pass images the pixel."""
+        """Revolution counted from the satellite's reference day; -1 where no pass images the pixel."""
         return np.where(self.index >= 0, self.passes.number[self.index], -1)
 
     @property
@@ -86,9 +86,9 @@ def coverage(
 ) -> Coverage:
     """Which day-side pass images each pixel of the world grid (EPSG:4326, 320 * 2^level rows).
 
-    Where swaths overlap, the pass nearest to nadir wins: it has the smallest pixels and the least haze, and the
-    seams run on from the tips of the gaps, as they do in GIBS. What a pass sees of the polar summer before or after
-    its half orbit on the day side counts only where no other pass gets to.
+    Where swaths overlap, the pass nearest to nadir wins: it has the smallest pixels and the least haze, and
+    the seams run on from the tips of the gaps, as they do in GIBS. What a pass sees of the polar summer
+    before or after its half orbit on the day side counts only where no other pass gets to.
 
     Args:
         satellite: Satellite and its imager.
@@ -154,9 +154,9 @@ def coverage(
 def _track_table(satellite: Satellite) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Angle along (rad) and distance across (km) the track of a pass that crosses the equator at longitude 0.
 
-    Rows are the coarse rows with one more at either end (beyond the pole, where the fields go on smoothly), columns
-    are longitudes. A place turns under the orbit until the satellite comes past, which it does a fifteenth of a
-    turn later for each turn: a few rounds of fixed-point iteration find when.
+    Rows are the coarse rows with one more at either end (beyond the pole, where the fields go on smoothly),
+    columns are longitudes. A place turns under the orbit until the satellite comes past, which it does a
+    fifteenth of a turn later for each turn: a few rounds of fixed-point iteration find when.
     """
     lat = np.radians(90.0 - (np.arange(-1, COARSE_ROWS + 1) + 0.5) * _COARSE_DEG)[:, None]
     lon = np.radians(np.arange(-_TABLE_HALF_DEG, _TABLE_HALF_DEG + _TABLE_STEP_DEG, _TABLE_STEP_DEG))[None, :]
@@ -167,8 +167,8 @@ def _track_table(satellite: Satellite) -> tuple[NDArray[np.float32], NDArray[np.
         y = np.cos(lat) * np.sin(lon + turn * along)
         along = np.arctan2(y * east + np.sin(lat) * north, np.cos(lat) * np.cos(lon + turn * along))
     cross = EARTH_RADIUS_KM * np.arcsin(np.clip(y * north - np.sin(lat) * east, -1.0, 1.0))
-    # Where `along` jumps from half a turn to minus half a turn, interpolating it would give the day side. The sign is
-    # kept: interpolating between different signs would give nadir.
+    # Where `along` jumps from half a turn to minus half a turn, interpolating it would give the day side. The
+    # sign is kept: interpolating between different signs would give nadir.
     night = np.abs(along) > _NIGHT_ARC
     cross[night] = np.copysign(_OUT_OF_REACH_KM, cross[night])
     return along.astype(np.float32), cross.astype(np.float32)
@@ -180,8 +180,8 @@ def _window(
     """The coarse columns that a pass reaches within some coarse rows.
 
     Returns:
-        First and one past the last column, and the angle along and distance across the track there, with one more
-        row and column at each side; None if the pass reaches none.
+        First and one past the last column, and the angle along and distance across the track there, with one
+        more row and column at each side; None if the pass reaches none.
     """
     west, east = _reach(satellite, rows.start, rows.stop)
     first = max(0, math.floor((longitude + west + 180.0) / _COARSE_DEG - 0.5))
@@ -200,7 +200,7 @@ def _window(
 
 @lru_cache(maxsize=1024)
 def _reach(satellite: Satellite, first_row: int, last_row: int) -> tuple[float, float]:
-    """Longitudes from the equator crossing between which a pass reaches some coarse rows: half a turn at most."""
+    """Longitudes from the equator crossing, within half a turn, between which a pass reaches some rows."""
     cross = _track_table(satellite)[1][first_row : last_row + 2]
     reached = np.flatnonzero((np.abs(cross) < satellite.half_swath_km + 100.0).any(axis=0))
     west, east = reached[[0, -1]] * _TABLE_STEP_DEG - _TABLE_HALF_DEG

@@ -104,6 +104,7 @@ def random_of(seed: int, day: dt.date, layer: str) -> np.random.Generator:
     Raises:
         ValueError: The seed is negative.
     """
+    _check(seed)
     return np.random.default_rng(np.random.SeedSequence([seed, day.toordinal(), zlib.crc32(layer.encode())]))
 
 
@@ -125,8 +126,7 @@ def schedule(layer: str, day: dt.date, *, seed: int) -> tuple[Kind, ...]:
     Raises:
         ValueError: The seed is negative.
     """
-    if seed < 0:
-        raise ValueError(f"seed {seed} is negative: take 0 or more")
+    _check(seed)
     block, place = divmod(day.toordinal(), BLOCK_DAYS)
     key = zlib.crc32(layer.encode())
     deck = np.random.default_rng(np.random.SeedSequence([seed, key])).permutation(len(DEALT))
@@ -138,3 +138,8 @@ def schedule(layer: str, day: dt.date, *, seed: int) -> tuple[Kind, ...]:
     turn = places.index(place)
     first = block * sum(_ANOMALIES_OF_BLOCK) + sum(counts[:turn])
     return tuple(DEALT[deck[(first + i) % len(DEALT)]] for i in range(counts[turn]))
+
+
+def _check(seed: int) -> None:
+    if seed < 0:
+        raise ValueError(f"seed {seed} is negative: take 0 or more")

@@ -215,22 +215,21 @@ def grain(
     )
 
 
-@lru_cache(maxsize=1)
-def _land_mask() -> object:
-    from roaring_landmask import LandmaskProvider, RoaringMask
-
-    return RoaringMask.new(LandmaskProvider.Gshhg)
-
-
 @lru_cache(maxsize=3)
 def land(level: int) -> NDArray[np.bool_]:
-    """Which pixels of a level are land (GSHHG, by the package roaring-landmask), H x W."""
+    """Which pixels of a level are land (GSHHG, by the package roaring-landmask), H x W, read-only.
+
+    The mask that the package loads (a second, some 400 MB) is let go again: only the raster is kept.
+    """
+    from roaring_landmask import LandmaskProvider, RoaringMask
+
+    mask = RoaringMask.new(LandmaskProvider.Gshhg)
     world = Strip(level)
     raster = np.empty(world.shape, dtype=bool)
     longitude = world.longitude.astype(np.float64)
     for strip in strips(level):
         lat = np.repeat(strip.latitude.astype(np.float64), len(longitude))
         lon = np.tile(longitude, strip.shape[0])
-        raster[strip.rows] = _land_mask().contains_many(lon, lat).reshape(strip.shape)  # type: ignore[attr-defined]
+        raster[strip.rows] = mask.contains_many(lon, lat).reshape(strip.shape)
     raster.setflags(write=False)
     return raster

@@ -180,7 +180,7 @@ class Planner:
         count = len(number)
         return _Granules(
             number.astype(np.int64),
-            np.bincount(place, self._area[imaged], count),
+            np.bincount(place, self._area[imaged], count).astype(np.float64),
             np.bincount(place, beside_night, count) > 0,
             np.bincount(place, edge[imaged], count) > 0,
             farthest,
