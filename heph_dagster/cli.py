@@ -19,7 +19,7 @@ from heph_dagster import __version__
 _NAME_WIDTH = 48
 
 
-class _Day(click.ParamType):
+class _Day(click.ParamType[date]):
     """A UTC day: YYYY-MM-DD or `Today`."""
 
     name = "day"
@@ -71,7 +71,7 @@ def serve(directory: Path, host: str, port: int) -> None:
 @main.command()
 @click.argument("words", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def layers(words: tuple[str, ...], as_json: bool) -> None:
+def layers(words: tuple[str, ...], *, as_json: bool) -> None:
     """List the layers of the catalogue whose rows contain all WORDS."""
     from heph_dagster.settings import Settings
 
@@ -113,21 +113,41 @@ def import_(image: Path, layer_name: str, day: date, epsg: int, level: int | Non
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, help="Same seed, same bytes.")
 @click.option("--start", type=DAY, default="2024-03-30", show_default=True, help="First day.")
-@click.option("--level", default=2, show_default=True, type=click.IntRange(0, 5), help="Finest level; 2 is 2560 x 1280 px.")
+@click.option(
+    "--level",
+    default=2,
+    show_default=True,
+    type=click.IntRange(0, 5),
+    help="Finest level; 2 is 2560 x 1280 px.",
+)
 @click.option("--layer", "names", multiple=True, help="Layers to make; a MODIS layer brings its no-data layer along.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
-def synthesize(out: Path, days: int, seed: int, start: date, level: int, names: tuple[str, ...], workers: int | None) -> None:
+def synthesize(
+    out: Path, days: int, seed: int, start: date, level: int, names: tuple[str, ...], workers: int | None
+) -> None:
     """Make an archive OUT of synthetic days, anomalies and their exact masks included."""
-    from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS, synthesize as make
+    from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS
+    from heph_dagster.gibs.synthetic.archive import synthesize as make
     from heph_dagster.settings import Settings
 
     catalogue = Settings().catalogue()
     chosen = [catalogue[name] for name in names or DEFAULT_LAYERS]
     wanted = [start + timedelta(days=number) for number in range(days)]
     with click.progressbar(length=len(wanted) * len(chosen), label="Synthesizing", file=sys.stderr) as bar:
-        made = make(out, chosen, wanted, catalogue, seed=seed, level=level, workers=workers, on_day=lambda _: bar.update(1))
+        made = make(
+            out,
+            chosen,
+            wanted,
+            catalogue,
+            seed=seed,
+            level=level,
+            workers=workers,
+            on_day=lambda _: bar.update(1),
+        )
     anomalies = sum(len(day.anomalies) for day in made)
-    click.echo(f"{out}: {len(made)} days of {len(chosen)} layers with {anomalies} anomalies; serve it with: heph serve {out}")
+    click.echo(
+        f"{out}: {len(made)} days of {len(chosen)} layers with {anomalies} anomalies; serve it with: heph serve {out}"
+    )
 
 
 @main.command()
@@ -136,7 +156,7 @@ def synthesize(out: Path, days: int, seed: int, start: date, level: int, names: 
 @click.option("--end", type=DAY, help="Last day, included.  [default: the first day]")
 @click.option("--epsg", default=4326, show_default=True, help="Projection.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def run(layer_name: str, start: date, end: date | None, epsg: int, as_json: bool) -> None:
+def run(layer_name: str, start: date, end: date | None, epsg: int, *, as_json: bool) -> None:
     """Materialize all daily assets of a layer for a range of days, as one Dagster run."""
     from heph_dagster.definitions import build_definitions
     from heph_dagster.defs.runs import instance_at, run_range
@@ -160,7 +180,7 @@ def run(layer_name: str, start: date, end: date | None, epsg: int, as_json: bool
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, too.")
-def demo(root: Path, days: int, seed: int, as_json: bool) -> None:
+def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
     """Synthesize an archive, serve it, run every day through Dagster, and compare with the truth."""
     from heph_dagster.demo import run_demo
 

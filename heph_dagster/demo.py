@@ -114,7 +114,15 @@ def run_demo(root: Path, *, days: int = 30, seed: int = 0) -> DemoSummary:
     archive = root / ARCHIVE
     with _progress(console) as progress:
         task = progress.add_task("Synthesizing days", total=days * len(layers))
-        made = synthesize(archive, layers, wanted, catalogue, seed=seed, level=LEVEL, on_day=lambda _: progress.advance(task))
+        made = synthesize(
+            archive,
+            layers,
+            wanted,
+            catalogue,
+            seed=seed,
+            level=LEVEL,
+            on_day=lambda _: progress.advance(task),
+        )
         summary = DemoSummary(seed, wanted[0], wanted[-1], LEVEL, time.perf_counter() - started)
         with running_server(archive, catalogue, port=free_port(PORT)) as url:
             settings = _configure(root, url)
@@ -131,7 +139,11 @@ def run_demo(root: Path, *, days: int = 30, seed: int = 0) -> DemoSummary:
                     progress.advance(task)
     for layer in summary.layers:
         for files in (files for files in made if files.layer == layer.layer):
-            _compare(layer, files, mosaic_path(root, EPSG, files.day, catalogue[files.layer]).with_suffix(".missing_data.tif"))
+            _compare(
+                layer,
+                files,
+                mosaic_path(root, EPSG, files.day, catalogue[files.layer]).with_suffix(".missing_data.tif"),
+            )
     summary.total_seconds = time.perf_counter() - started
     with replacing(root / "summary.json") as part:
         part.write_text(json.dumps(summary.as_json(), indent=2) + "\n", "utf-8")

@@ -37,13 +37,40 @@ def run_dev(host: str, port: int, mlflow_port: int) -> int:
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
     python = [sys.executable, "-m"]
-    commands = {f"Dagster on http://{host}:{port}": [*python, "dagster", "dev", "-h", host, "-p", str(port), "-m", "heph_dagster.definitions"]}
+    commands = {
+        f"Dagster on http://{host}:{port}": [
+            *python,
+            "dagster",
+            "dev",
+            "-h",
+            host,
+            "-p",
+            str(port),
+            "-m",
+            "heph_dagster.definitions",
+        ]
+    }
     if (root / ARCHIVE).is_dir():
         server_port = str(urlsplit(settings.gibs_url).port)
-        commands[f"synthetic days on {settings.gibs_url}"] = [*python, "heph_dagster.cli", "serve", str(root / ARCHIVE), "--port", server_port]
+        commands[f"synthetic days on {settings.gibs_url}"] = [
+            *python,
+            "heph_dagster.cli",
+            "serve",
+            str(root / ARCHIVE),
+            "--port",
+            server_port,
+        ]
     store = root / "mlflow.db"
     if store.exists():
-        arguments = ["ui", "--backend-store-uri", f"sqlite:///{store}", "--host", host, "--port", str(mlflow_port)]
+        arguments = [
+            "ui",
+            "--backend-store-uri",
+            f"sqlite:///{store}",
+            "--host",
+            host,
+            "--port",
+            str(mlflow_port),
+        ]
         commands[f"MLflow on http://{host}:{mlflow_port}"] = [*python, "mlflow", *arguments]
     click.echo(f"Data folder {root}")
     for name in commands:

@@ -145,7 +145,8 @@ install_gdal() {
   say "building gdal $version"
   uv_pip "${install[@]}" || die "gdal $version could not be built against the installed libgdal: see above"
   # The cache may hold one that was built without numpy, or against another libgdal.
-  .venv/bin/python -c 'from osgeo import gdal_array' 2>/dev/null || uv_pip --no-cache "${install[@]}" --reinstall
+  .venv/bin/python -c 'from osgeo import gdal_array' 2>/dev/null ||
+    uv_pip "${install[@]}" --reinstall --refresh-package gdal
   .venv/bin/python -c 'from osgeo import gdal_array' || die "gdal was built without numpy: see above"
 }
 

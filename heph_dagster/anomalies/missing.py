@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.anomalies.labels import PALETTE, Label, PixelClass
-from heph_dagster.anomalies.sphere import EARTH_AREA_KM2, Region, label_regions, measure_region, region_areas, row_areas
+from heph_dagster.anomalies.sphere import (
+    EARTH_AREA_KM2,
+    Region,
+    label_regions,
+    measure_region,
+    region_areas,
+    row_areas,
+)
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
@@ -107,7 +114,7 @@ def find_missing(
     classes = np.where(no_data == 1, np.uint8(PixelClass.NOT_OBSERVED), np.uint8(PixelClass.VALID))
     classes[(unexpected == 1) & ~missing] = PixelClass.VALID
     classes[missing] = PixelClass.MISSING
-    holes = sorted((measure_region(labels, number) for number in large), key=lambda hole: -hole.area_km2)
+    holes = sorted((measure_region(labels, int(number)) for number in large), key=lambda hole: -hole.area_km2)
     gaps = (classes == PixelClass.NOT_OBSERVED) & ~_night_rows(no_data, satellite, day)[:, None]
     if holes:
         verdict: tuple[Label, ...] = (Label.MISSING_UNEXPECTED,)
@@ -151,7 +158,9 @@ def label_missing_data(root: Path, layer: Layer, epsg: int, day: date, no_data_l
         RasterError: The mosaic cannot be read.
     """
     if layer.satellite is None or epsg != 4326:
-        raise ValueError(f"missing data can be told for layers of a known satellite in EPSG:4326, not {layer.identifier}")
+        raise ValueError(
+            f"missing data can be told for layers of a known satellite in EPSG:4326, not {layer.identifier}"
+        )
     mosaic = mosaic_path(root, epsg, day, layer)
     expected = None
     if no_data_layer is not None and (path := mosaic_path(root, epsg, day, no_data_layer)).exists():

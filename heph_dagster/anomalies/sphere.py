@@ -12,6 +12,7 @@ EARTH_RADIUS_KM = 6371.0088
 """Mean radius (IUGG)."""
 EARTH_AREA_KM2 = 4 * np.pi * EARTH_RADIUS_KM**2
 """Surface of the sphere of that radius."""
+_MOST_POINTS = 2000  # of an outline: all pairs of them are compared
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def label_regions(mask: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32]]:
     parent = np.arange(count)
     left, right = labels[:, 0], labels[:, -1]
     pairs = np.unique(np.stack([left, right], axis=1)[(left > 0) & (right > 0)], axis=0)
-    for a, b in pairs.tolist():
-        a, b = _root(parent, a), _root(parent, b)
-        parent[max(a, b)] = min(a, b)
+    for pair in pairs.tolist():
+        first, second = sorted(_root(parent, label) for label in pair)
+        parent[second] = first
     roots = np.array([_root(parent, label) for label in range(count)])
     numbers = np.unique(roots, return_inverse=True)[1].astype(np.int32)
     return int(numbers.max()), numbers[labels]
@@ -76,14 +77,11 @@ def measure_region(labels: NDArray[np.int32], number: int) -> Region:
     cols = _unwrap(cols, width)
     weights = row_areas(height, width)[rows]
     step = 360.0 / width
-    corners = np.stack([cols, rows], axis=1).astype(np.int32)
-    # The corners of the pixels, not their centres, bound the region.
-    outline = cv2.convexHull(np.concatenate([corners + offset for offset in ((0, 0), (1, 0), (0, 1), (1, 1))]))[:, 0]
     west, east = float(cols.min()) * step - 180, (float(cols.max()) + 1) * step - 180
     whole = east - west >= 360
     return Region(
         area_km2=float(weights.sum()),
-        extent_km=_greatest_distance(outline * step - (180.0, 0.0)),
+        extent_km=_greatest_distance(_outline(rows, cols) * np.radians(step)),
         longitude=_wrap(float(np.average(cols + 0.5, weights=weights)) * step - 180),
         latitude=90 - float(np.average(rows + 0.5, weights=weights)) * step,
         bbox=(
@@ -95,11 +93,27 @@ def measure_region(labels: NDArray[np.int32], number: int) -> Region:
     )
 
 
+def _outline(rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Outer corners of the first and last pixel of each row and of each column: (column, row) positions."""
+    corners = []
+    for lines, places, swap in ((rows, cols, False), (cols, rows, True)):
+        order = np.lexsort((places, lines))
+        line, place = lines[order], places[order]
+        starts = np.flatnonzero(np.diff(line, prepend=line[0] - 1))
+        ends = np.append(starts[1:], len(line)) - 1
+        for side in (0, 1):
+            for at, past in ((starts, 0), (ends, 1)):
+                points = np.stack([place[at] + past, line[at] + side], axis=1)
+                corners.append(points[:, ::-1] if swap else points)
+    return np.unique(np.concatenate(corners), axis=0)
+
+
 def _greatest_distance(points: NDArray[np.float64]) -> float:
-    """Greatest great-circle distance in km between points of longitude and degrees below the north pole."""
-    longitude, colatitude = np.radians(points).T
+    """Greatest great-circle distance in km between points of longitude and colatitude in radians."""
+    longitude, colatitude = points[:: -(-len(points) // _MOST_POINTS)].T
     vectors = np.stack(
-        [np.sin(colatitude) * np.cos(longitude), np.sin(colatitude) * np.sin(longitude), np.cos(colatitude)], axis=1
+        [np.sin(colatitude) * np.cos(longitude), np.sin(colatitude) * np.sin(longitude), np.cos(colatitude)],
+        axis=1,
     )
     return float(EARTH_RADIUS_KM * np.arccos(np.clip((vectors @ vectors.T).min(), -1, 1)))
 

@@ -51,7 +51,11 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         kinds={"gdal"},
         pool=POOL,
         code_version="1",
-        metadata={"layer": layer.identifier, "format": layer.format, "tile_matrix_set": layer.matrix_set(epsg)},
+        metadata={
+            "layer": layer.identifier,
+            "format": layer.format,
+            "tile_matrix_set": layer.matrix_set(epsg),
+        },
         description=f"The day's mosaic of {layer.title}: tile bytes as NASA sent them, in an MRF.",
     )
     def image(context: dg.AssetExecutionContext, gibs: Gibs) -> None:

@@ -20,7 +20,9 @@ def picture(image: Image) -> dg.MarkdownMetadataValue:
 
 
 def conclude(
-    context: dg.AssetExecutionContext, done: Mapping[date, Mapping[str, Any]], failed: Mapping[date, Exception]
+    context: dg.AssetExecutionContext,
+    done: Mapping[date, Mapping[str, Any]],
+    failed: Mapping[date, Exception],
 ) -> None:
     """Record the days of a run.
 

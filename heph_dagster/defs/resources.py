@@ -9,7 +9,7 @@ import dagster as dg
 from heph_dagster.settings import Settings
 
 
-class Gibs(dg.ConfigurableResource):
+class Gibs(dg.ConfigurableResource[None]):
     """Where days come from and where they go; the fields are those of `heph_dagster.settings.Settings`."""
 
     data_dir: str

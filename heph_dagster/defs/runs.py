@@ -14,13 +14,13 @@ import dagster as dg
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
 )
 
 from heph_dagster.defs.gibs_assets import asset_key
 from heph_dagster.defs.partitions import dynamic_name
 from heph_dagster.files import replacing
 from heph_dagster.gibs.client import GibsClient
+from heph_dagster.gibs.periods import compress
 from heph_dagster.settings import ActiveLayer, Settings
 
 _INSTANCE = """\
@@ -31,6 +31,9 @@ concurrency:
   runs:
     max_concurrent_runs: 2
 """
+
+
+DAILY_ASSETS = ("image", "missing_data")
 
 
 class NoDaysError(ValueError):
@@ -73,10 +76,16 @@ class RunReport:
 
 
 def run_range(
-    definitions: dg.Definitions, settings: Settings, instance: dg.DagsterInstance, active: ActiveLayer, start: date, end: date
+    definitions: dg.Definitions,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    active: ActiveLayer,
+    start: date,
+    end: date,
 ) -> RunReport:
     """Materialize all daily assets of a layer for a range of days, in this process and one run.
 
+    Where an image fails, the masks of the other days follow in runs of their own.
     The days of a layer that is not daily are asked of the server and run one by one, because Dagster keeps dynamic
     partitions in the order in which they were added.
 
@@ -93,39 +102,53 @@ def run_range(
     """
     layer = active.layer
     started = time.perf_counter()
-    job = definitions.resolve_implicit_global_asset_job_def()
-    keys = [asset_key(active, name) for name in ("image", "missing_data")]
-    keys = [key for key in keys if key in job.asset_layer.selected_asset_keys]
     if layer.daily:
         first, last = max(start, layer.first_day), min(end, layer.last_day or end)
-        days = [first, last] if first <= last else []
-        targets = [{ASSET_PARTITION_RANGE_START_TAG: f"{first}", ASSET_PARTITION_RANGE_END_TAG: f"{last}"}] if days else []
+        spans = [(first, last)] if first <= last else []
     else:
         days = asyncio.run(_listed_days(settings, active, start, end))
         instance.add_dynamic_partitions(dynamic_name(layer), [day.isoformat() for day in days])
-        targets = [{PARTITION_NAME_TAG: day.isoformat()} for day in days]
-    if not targets:
+        spans = [(day, day) for day in days]
+    if not spans:
         raise NoDaysError(f"{layer.identifier} has no days from {start} to {end}; its first day is {layer.first_day}")
+    job = definitions.resolve_implicit_global_asset_job_def()
+    image, *derived = (
+        key for name in DAILY_ASSETS if (key := asset_key(active, name)) in job.asset_layer.selected_asset_keys
+    )
     report = RunReport(layer.identifier)
-    for tags in targets:
+
+    def run(keys: list[dg.AssetKey], first: date, last: date) -> None:
+        tags = {ASSET_PARTITION_RANGE_START_TAG: f"{first}", ASSET_PARTITION_RANGE_END_TAG: f"{last}"}
         result = job.execute_in_process(
             instance=instance,
             asset_selection=keys,
-            partition_key=tags.get(PARTITION_NAME_TAG),
-            tags=tags,
+            partition_key=f"{first}" if first == last else None,
+            tags=None if first == last else tags,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-        _add(report, result)
+        _add(report, instance, result)
+
+    for span in spans:
+        run([image, *derived], *span)
+    for key in derived:
+        # A step does not run where an earlier one failed, were it for a single day: the days that it has go on.
+        left = set(report.done.get(image.path[-1], [])) - set(report.done.get(key.path[-1], []))
+        for period in compress(left):
+            run([key], period.start, period.end)
     report.seconds = time.perf_counter() - started
     return report
 
 
-def _add(report: RunReport, result: dg.ExecuteInProcessResult) -> None:
+def _add(report: RunReport, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> None:
     report.run_ids.append(result.run_id)
-    for event in result.all_events:
-        if event.is_step_materialization and event.asset_key and event.partition:
+    records = instance.get_records_for_run(result.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    for event in (record.event_log_entry.dagster_event for record in records):
+        if event is not None and event.asset_key is not None and event.partition is not None:
             report.done.setdefault(event.asset_key.path[-1], []).append(date.fromisoformat(event.partition))
+    for days in report.done.values():
+        days.sort()
+    for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data
             text = failure.user_failure_data.description if failure.user_failure_data else None

@@ -62,7 +62,10 @@ def import_image(root: Path, layer: Layer, epsg: int, day: date, source: Path, l
     if pixels.ndim == 2:
         resampled, palette = _nearest(pixels, size), read_palette(source)
     else:
-        resampled, palette = _resample(pixels[..., :3] if layer.format == "jpg" else pixels, size, tolerance), None
+        resampled, palette = (
+            _resample(pixels[..., :3] if layer.format == "jpg" else pixels, size, tolerance),
+            None,
+        )
     return write_day(root, layer, epsg, day, resampled, palette)
 
 
@@ -145,7 +148,7 @@ def _halve(image: Image) -> Image:
     half = (even.shape[1] // 2, even.shape[0] // 2)
     share = cv2.resize(data.astype(np.float32), half, interpolation=cv2.INTER_AREA)
     weighted = even * data[..., None]
-    mean = cv2.resize(weighted.astype(np.float32), half, interpolation=cv2.INTER_AREA) / np.maximum(share, 0.25)[..., None]
+    mean = (
+        cv2.resize(weighted.astype(np.float32), half, interpolation=cv2.INTER_AREA) / np.maximum(share, 0.25)[..., None]
+    )
     return np.where(data[::2, ::2, None] == 1, np.rint(mean), nearest).astype(np.uint8)
-
-

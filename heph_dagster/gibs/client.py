@@ -125,7 +125,9 @@ class GibsClient:
     ) -> None:
         await self._session.close()
 
-    async def periods(self, layer: Layer, epsg: int, start: date | None = None, end: date | None = None) -> list[Period]:
+    async def periods(
+        self, layer: Layer, epsg: int, start: date | None = None, end: date | None = None
+    ) -> list[Period]:
         """The days that the server has of a layer (DescribeDomains).
 
         Args:
@@ -146,12 +148,12 @@ class GibsClient:
         if status != 200:
             raise GibsError(f"{url} answered {status}: {_explain(headers, body)}")
         try:
-            text = next((node.text or "" for node in SafeET.fromstring(body).iter() if node.tag.endswith("Domain")), None)
+            domain = SafeET.fromstring(body).find(".//{*}DimensionDomain/{*}Domain")
         except (ET.ParseError, DefusedXmlException) as error:
             raise GibsError(f"{url} did not answer with XML: {error}") from error
-        if text is None:
+        if domain is None:
             raise GibsError(f"{url} answered without a Domain element: {_explain(headers, body)}")
-        return parse_periods(text)
+        return parse_periods(domain.text or "")
 
     async def fetch_day(self, layer: Layer, epsg: int, day: date, level: int, root: Path) -> FetchedDay:
         """Download a day into `{root}/{EPSG}/{day}/{Layer}.mrf`; what was there stays until the new day is whole.
@@ -174,7 +176,8 @@ class GibsClient:
 
             async def work() -> None:
                 for tile in tiles:
-                    records.append(await self._fetch_tile(layer, epsg, day, tile, mosaic))
+                    record = await self._fetch_tile(layer, epsg, day, tile, mosaic)
+                    records.append(record)
 
             try:
                 async with asyncio.TaskGroup() as group:
@@ -193,7 +196,7 @@ class GibsClient:
             verified_by: Literal["header", "domains"] = "header" if by_header else "domains"
             path = mosaic.publish(_manifest(records, layer, epsg, day, verified_by, self))
             return FetchedDay(
-                day, path, level, len(present), len(records) - len(present), mosaic.bytes,
+                day, path, level, len(present), len(records) - len(present), mosaic.size,
                 time.perf_counter() - started, verified_by,
             )  # fmt: skip
 
@@ -206,12 +209,21 @@ class GibsClient:
         actual = headers.get("Layer-Time-Actual")
         tag = (headers.get("ETag") or "").strip('"') or None
         record = TileRecord(
-            *tile, url, status, 0, tag, headers.get("Last-Modified"), parse_day(actual) if actual else None, datetime.now(UTC)
+            *tile,
+            url,
+            status,
+            0,
+            tag,
+            headers.get("Last-Modified"),
+            parse_day(actual) if actual else None,
+            datetime.now(UTC),
         )
         if status == 404 or (status == 200 and (not body or (tag == _EMPTY_TILE_TAG and not actual))):
             return record
         if status == 400 and "TIME" in _explain(headers, body).upper():
-            raise DayNotAvailableError(f"{self.url} does not have {layer.identifier} on {day}: {_explain(headers, body)}")
+            raise DayNotAvailableError(
+                f"{self.url} does not have {layer.identifier} on {day}: {_explain(headers, body)}"
+            )
         if status != 200 or not headers.get("Content-Type", "").startswith("image/"):
             raise GibsError(f"{url} answered {status}: {_explain(headers, body)}")
         if record.actual_day not in {None, day}:

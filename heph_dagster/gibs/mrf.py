@@ -106,13 +106,15 @@ class MosaicWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._data is not None:
             self._data.close()
         self._part.unlink(missing_ok=True)
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes of all tiles so far."""
         return self._end
 
@@ -193,7 +195,8 @@ class MosaicWriter:
             ET.SubElement(palette, "Size").text = str(len(tile_type.palette))
             ET.SubElement(palette, "Model").text = "RGB"
             for number, entry in enumerate(tile_type.palette):
-                ET.SubElement(palette, "Entry", idx=str(number), **{f"c{i}": str(v) for i, v in enumerate(entry, 1)})
+                colour = {f"c{band}": str(value) for band, value in enumerate(entry, 1)}
+                ET.SubElement(palette, "Entry", {"idx": str(number), **colour})
         if len(self.layout.matrices) > 1:
             ET.SubElement(root, "Rsets", model="uniform", scale="2")
         geo = ET.SubElement(root, "GeoTags")
@@ -233,7 +236,9 @@ class Mosaic:
             raise MosaicError(f"{path} is not an MRF: {error}") from error
         self._index = np.fromfile(index_path, _INDEX_TYPE)
         single = _Layout(level, level_matrices(epsg, level, pyramid=False))
-        self.layout = single if len(self._index) == single.tiles else _Layout(level, level_matrices(epsg, level, pyramid=True))
+        self.layout = (
+            single if len(self._index) == single.tiles else _Layout(level, level_matrices(epsg, level, pyramid=True))
+        )
         if len(self._index) < self.layout.tiles:
             raise MosaicError(
                 f"{index_path} has {len(self._index)} entries where {self.layout.tiles} are needed: "

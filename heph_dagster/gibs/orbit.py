@@ -119,9 +119,7 @@ def satellite_of(layer: str) -> Satellite:
     for name, satellite in SATELLITES.items():
         if layer == name or layer.startswith(f"{name}_"):
             return satellite
-    raise ValueError(
-        f"no orbit is known for layer {layer!r}: its name starts with none of {', '.join(SATELLITES)}"
-    )
+    raise ValueError(f"no orbit is known for layer {layer!r}: its name starts with none of {', '.join(SATELLITES)}")
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,9 @@ def write_class_raster(path: Path, classes: Image, palette: dict[int, tuple[int,
     height, width = classes.shape
     left, step_x, _, top, _, step_y = source.GetGeoTransform()
     dataset = library.GetDriverByName("MEM").Create("", width, height, 1, library.GDT_Byte)
-    dataset.SetGeoTransform((left, step_x * source.RasterXSize / width, 0, top, 0, step_y * source.RasterYSize / height))
+    dataset.SetGeoTransform(
+        (left, step_x * source.RasterXSize / width, 0, top, 0, step_y * source.RasterYSize / height)
+    )
     dataset.SetProjection(source.GetProjection())
     table = library.ColorTable()
     for number, colour in palette.items():

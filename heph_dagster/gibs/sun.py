@@ -1,9 +1,8 @@
 """Where the sun and the moon are: polar night and solar eclipses, without a network.
 
-Directions come from astropy's built-in ephemeris (ERFA's `epv00` and `moon98`, good to a few arc seconds), in
-the Celestial Intermediate Reference System, and are turned to the Earth with the Earth rotation angle. UT1 is
-taken as UTC and refraction is left out: together less than 0.01 degree on the ground, a hundredth of a pixel
-here.
+Directions come from astropy's built-in ephemeris (ERFA's `epv00` and `moon98`, good to some 10 arc seconds),
+in the Celestial Intermediate Reference System, and are turned to the Earth with the Earth rotation angle. UT1
+is taken as UTC, which moves the sun by less than 0.01 degree; refraction is left out.
 
 Longitudes and latitudes are geodetic degrees, times are seconds since 00:00 UTC of a day (negative and beyond
 86400 are fine: a day's imagery reaches into its neighbours).
@@ -29,9 +28,8 @@ DAYLIGHT_CUTOFF_DEG = 88.0
 
 _JD_2000 = 2_451_545.0
 _ORDINAL_2000 = dt.date(2000, 1, 1).toordinal()
-_EPHEMERIS_STEP_S = (
-    1_200.0  # the moon moves 0.2 degree: interpolating linearly is then good to 0.3 arc seconds
-)
+# The moon moves 0.2 degree in a step: interpolating linearly is then good to 0.3 arc seconds.
+_EPHEMERIS_STEP_S = 1_200.0
 _COARSE_DEG = 1.0
 
 
@@ -61,9 +59,7 @@ def subsolar_point(day: dt.date, seconds: float = DAY_S / 2) -> SubsolarPoint:
     (x, y, z), _ = _positions_km(day, np.array([seconds]))
     right_ascension = math.degrees(math.atan2(y[0], x[0]))
     longitude = right_ascension - float(_earth_rotation_deg(day, np.array(seconds)))
-    return SubsolarPoint(
-        math.degrees(math.atan2(z[0], math.hypot(x[0], y[0]))), (longitude + 180) % 360 - 180
-    )
+    return SubsolarPoint(math.degrees(math.atan2(z[0], math.hypot(x[0], y[0]))), (longitude + 180) % 360 - 180)
 
 
 def declination(day: dt.date) -> float:
@@ -249,9 +245,7 @@ class _Ephemeris(NamedTuple):
         chord = np.linalg.norm(sun / sun_km - moon / moon_km, axis=0)
         separation = 2 * np.arcsin(np.minimum(chord / 2, 1.0))
         up = np.sum(sun * observer, axis=0) > 0
-        covered = _disc_overlap(
-            np.arcsin(SUN_RADIUS_KM / sun_km), np.arcsin(MOON_RADIUS_KM / moon_km), separation
-        )
+        covered = _disc_overlap(np.arcsin(SUN_RADIUS_KM / sun_km), np.arcsin(MOON_RADIUS_KM / moon_km), separation)
         return np.where(up, covered, 0.0).astype(np.float32)
 
 
@@ -294,9 +288,7 @@ def _earth_rotation_deg(day: dt.date, seconds: NDArray[np.float64]) -> NDArray[n
     return np.asarray(360.0 * turns)
 
 
-def _positions_km(
-    day: dt.date, seconds: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _positions_km(day: dt.date, seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Apparent geocentric positions (3 x N each) of the sun and the moon in the CIRS."""
     coordinates, time_class, beyond_tables = _astropy()
     days = day.toordinal() - _ORDINAL_2000 - 0.5

@@ -108,9 +108,7 @@ def coverage(
     scale = 2 ** (level + 1)
     start, stop, _ = (rows or slice(None)).indices(COARSE_ROWS * scale)
     if start % scale or stop % scale:
-        raise ValueError(
-            f"rows {start}:{stop} do not lie on the coarse rows of level {level}, {scale} px each"
-        )
+        raise ValueError(f"rows {start}:{stop} do not lie on the coarse rows of level {level}, {scale} px each")
     shape = (stop - start, COARSE_COLS * scale)
     index = np.full(shape, -1, dtype=np.int16)
     along = np.full(shape, np.nan, dtype=np.float32)
@@ -138,9 +136,7 @@ def coverage(
             distance += np.float32(satellite.half_swath_km) * (arc > _HALF_ORBIT_ARC)
             taken = in_swath & (distance < nearest[px])
             if sun is not None:
-                height = (
-                    sun.cos_zenith(coarse_along, coarse_cross / EARTH_RADIUS_KM).astype(np.float32) - lowest
-                )
+                height = sun.cos_zenith(coarse_along, coarse_cross / EARTH_RADIUS_KM).astype(np.float32) - lowest
                 if height.min() < 0:
                     taken &= _enlarged(height, scale) > 0
             np.copyto(nearest[px], distance, where=taken)

@@ -70,7 +70,9 @@ def _png_header(data: bytes) -> TileHeader:
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
     if colour not in _PNG_BANDS or depth != 8:
         # GDAL's MRF driver does not unpack smaller samples, and hands out garbage without an error.
-        raise TileError(f"a PNG of colour type {colour} with {depth} bits a sample cannot be stored in a mosaic: 8 are needed")
+        raise TileError(
+            f"a PNG of colour type {colour} with {depth} bits a sample cannot be stored in a mosaic: 8 are needed"
+        )
     entries = _png_palette(data) if colour == 3 else None
     return TileHeader(TileType("png", _PNG_BANDS[colour], entries), width, height)
 
@@ -87,10 +89,7 @@ def _png_palette(data: bytes) -> Palette:
         elif name == b"IDAT":
             break
         position += size + 12
-    return tuple(
-        (*colours[3 * i : 3 * i + 3], alphas[i] if i < len(alphas) else 255)  # type: ignore[misc]
-        for i in range(len(colours) // 3)
-    )
+    return tuple((*colours[3 * i : 3 * i + 3], alphas[i] if i < len(alphas) else 255) for i in range(len(colours) // 3))
 
 
 def _jpeg_header(data: bytes) -> TileHeader:

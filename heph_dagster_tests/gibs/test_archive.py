@@ -96,11 +96,11 @@ def test_images_that_do_not_fit_are_refused(tmp_path: Path, viirs: Layer) -> Non
         import_image(tmp_path, viirs, 4326, DAY, square)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not an image")
-    with pytest.raises(RasterError, match="broken.jpg cannot be read as an image"):
+    with pytest.raises(RasterError, match=r"broken\.jpg cannot be read as an image"):
         import_image(tmp_path, viirs, 4326, DAY, broken)
     deep = tmp_path / "deep.png"
     deep.write_bytes(encode(np.zeros((10, 20), np.uint16), "png"))
-    with pytest.raises(RasterError, match="deep.png holds UInt16, not bytes"):
+    with pytest.raises(RasterError, match=r"deep\.png holds UInt16, not bytes"):
         import_image(tmp_path, viirs, 4326, DAY, deep)
     with pytest.raises(ValueError, match="not the size of any level"):
         write_day(tmp_path, viirs, 4326, DAY, np.zeros((300, 600, 3), np.uint8))

@@ -95,7 +95,11 @@ def test_kinds_tell_what_can_be_asked(catalogue: Catalogue) -> None:
         ('"png"', '"gif"', "layer 'My_Layer', format: Input should be 'jpg' or 'png'"),
         ("My_Layer", "../My_Layer", "identifier: String should match pattern"),
         ("2020-01-01", "2020-01-01\nlast_day = 2019-01-01", "last_day lies before first_day"),
-        ('kind = "science_parameter"', 'kind = "science_parameter"\nchecks = ["missing_data"]', "needs the satellite"),
+        (
+            'kind = "science_parameter"',
+            'kind = "science_parameter"\nchecks = ["missing_data"]',
+            "needs the satellite",
+        ),
         ('kind = "science_parameter"', 'kind = "science_parameter"\nperiod = "P1W"', "'P1W' is not a step"),
         ("[[layer]]", "[[layer", "layers.toml is not valid TOML"),
     ],

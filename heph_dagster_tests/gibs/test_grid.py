@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, strategies as st
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from heph_dagster.gibs.grid import GRIDS, RESOLUTIONS, TILE_SIZE, Tile, grid, resolution
 
@@ -15,7 +16,16 @@ ROUNDING = 1e-9  # degrees: a tenth of a millimetre
 
 @pytest.mark.parametrize(
     ("level", "matrix"),
-    [(0, (2, 1)), (1, (3, 2)), (2, (5, 3)), (3, (10, 5)), (4, (20, 10)), (5, (40, 20)), (6, (80, 40)), (8, (320, 160))],
+    [
+        (0, (2, 1)),
+        (1, (3, 2)),
+        (2, (5, 3)),
+        (3, (10, 5)),
+        (4, (20, 10)),
+        (5, (40, 20)),
+        (6, (80, 40)),
+        (8, (320, 160)),
+    ],
 )
 def test_geographic_matrices_are_those_of_gibs(level: int, matrix: tuple[int, int]) -> None:
     assert WORLD.matrix(level) == matrix
@@ -93,7 +103,10 @@ def test_the_level_of_a_width_is_the_coarsest_that_is_wide_enough(width: int) ->
     [
         (lambda: grid(3857), "EPSG:3857 is not one of .*4326, 3413, 3031"),
         (lambda: resolution("3km"), "unknown tile resolution '3km'; choose one of 16km, 8km"),
-        (lambda: WORLD.tile_bbox(Tile(2, 3, 0)), "row 3, column 0 is outside level 2 .* 3 rows and 5 columns"),
+        (
+            lambda: WORLD.tile_bbox(Tile(2, 3, 0)),
+            "row 3, column 0 is outside level 2 .* 3 rows and 5 columns",
+        ),
         (lambda: WORLD.bbox_tiles(2, (10, 20, 20, 10)), "is empty or lies outside"),
         (lambda: WORLD.finest_level("30m"), "no tile matrix set '30m'; it has 16km, 2km"),
         (lambda: WORLD.level_of_size(4096, 2048), "4096 x 2048 px is not the size of any level"),

@@ -57,7 +57,9 @@ def test_holes_are_none_to_us_and_black_to_gdal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "palette"), [((3,), None), ((4,), None), ((), None), ((), PALETTE)], ids=["RGB", "RGBA", "grey", "palette"]
+    ("channels", "palette"),
+    [((3,), None), ((4,), None), ((), None), ((), PALETTE)],
+    ids=["RGB", "RGBA", "grey", "palette"],
 )
 def test_gdal_reads_every_kind_of_png_as_it_was_written(tmp_path: Path, channels: tuple[int, ...], palette) -> None:
     rng = np.random.default_rng(7)
@@ -87,9 +89,8 @@ def test_a_block_that_fails_leaves_the_old_day_and_nothing_else(tmp_path: Path) 
     old = all_tiles()
     path = write(tmp_path / "a.mrf", old)
     before = sorted(file.name for file in tmp_path.iterdir())
-    with pytest.raises(RuntimeError, match="the cable was cut"), MosaicWriter(path, 4326, 1) as mosaic:
-        mosaic.put(Tile(1, 0, 0), tile_bytes(99))
-        raise RuntimeError("the cable was cut")
+    with pytest.raises(TileError, match="neither JPEG nor PNG"):
+        write(path, {Tile(1, 0, 0): tile_bytes(99), Tile(1, 0, 1): b"the cable was cut"})
     assert sorted(file.name for file in tmp_path.iterdir()) == before
     with Mosaic(path, 4326) as mosaic:
         assert mosaic.tile(Tile(1, 0, 0)) == old[Tile(1, 0, 0)]
@@ -147,7 +148,10 @@ def test_refused_tiles(tmp_path: Path) -> None:
 
 
 def test_an_empty_mosaic_is_not_published(tmp_path: Path) -> None:
-    with MosaicWriter(tmp_path / "day" / "a.mrf", 4326, 1) as mosaic, pytest.raises(MosaicError, match="without tiles"):
+    with (
+        MosaicWriter(tmp_path / "day" / "a.mrf", 4326, 1) as mosaic,
+        pytest.raises(MosaicError, match="without tiles"),
+    ):
         mosaic.publish()
     assert not (tmp_path / "day").exists()
 
@@ -159,7 +163,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(MosaicError, match=r"idx has 5 entries where 6|idx has 5 entries where 9"):
         Mosaic(path, 4326)
     path.write_text("<MRF_META/>", "utf-8")
-    with pytest.raises(MosaicError, match="a.mrf is not an MRF"):
+    with pytest.raises(MosaicError, match=r"a\.mrf is not an MRF"):
         Mosaic(path, 4326)
     with pytest.raises(FileNotFoundError):
         Mosaic(tmp_path / "none.mrf", 4326)

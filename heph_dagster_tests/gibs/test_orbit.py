@@ -68,15 +68,11 @@ def test_passes_go_on_across_days_and_repeat_after_16(satellite, day):
     today, tomorrow = passes(satellite, day), passes(satellite, day + dt.timedelta(days=1))
     at = dict(zip(today.number.tolist(), today.time_s, strict=True))
     shared = [
-        (number, time)
-        for number, time in zip(tomorrow.number.tolist(), tomorrow.time_s, strict=True)
-        if number in at
+        (number, time) for number, time in zip(tomorrow.number.tolist(), tomorrow.time_s, strict=True) if number in at
     ]
     assert shared
     assert all(at[number] == pytest.approx(time + 86_400, abs=0.01) for number, time in shared)
-    assert passes(satellite, day + dt.timedelta(days=16)).longitude == pytest.approx(
-        today.longitude, abs=1e-6
-    )
+    assert passes(satellite, day + dt.timedelta(days=16)).longitude == pytest.approx(today.longitude, abs=1e-6)
     assert np.diff(today.time_s) == pytest.approx(satellite.period_s)
     local_time = today.time_s / 3600 + today.longitude / 15
     assert local_time == pytest.approx(satellite.local_time)

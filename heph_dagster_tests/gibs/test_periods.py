@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heph_dagster.gibs.periods import Period, add_steps, compress, floor, parse_day, parse_periods
 
@@ -31,7 +33,7 @@ def test_compressed_days_are_the_same_days(days: list[date], step: str) -> None:
 @given(day_lists)
 def test_daily_periods_are_as_few_as_can_be(days: list[date]) -> None:
     periods = compress(days)
-    assert all(b.start - a.end > timedelta(days=1) for a, b in zip(periods, periods[1:], strict=False))
+    assert all(b.start - a.end > timedelta(days=1) for a, b in pairwise(periods))
     assert parse_periods(",".join(map(str, periods))) == periods
 
 

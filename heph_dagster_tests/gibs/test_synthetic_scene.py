@@ -53,10 +53,7 @@ def area(mask):
 
 def haversine(a, b):
     (lon_a, lat_a), (lon_b, lat_b) = np.radians(a), np.radians(b)
-    h = (
-        math.sin((lat_b - lat_a) / 2) ** 2
-        + math.cos(lat_a) * math.cos(lat_b) * math.sin((lon_b - lon_a) / 2) ** 2
-    )
+    h = math.sin((lat_b - lat_a) / 2) ** 2 + math.cos(lat_a) * math.cos(lat_b) * math.sin((lon_b - lon_a) / 2) ** 2
     return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(h))
 
 
@@ -252,9 +249,7 @@ def test_partial_eclipse_has_no_black():
     assert eclipse.area_km2 > 1e6
 
 
-@given(
-    st.integers(0, 2**32), st.dates(dt.date(2000, 1, 1), dt.date(2100, 1, 1)), st.sampled_from([TERRA, SNPP])
-)
+@given(st.integers(0, 2**32), st.dates(dt.date(2000, 1, 1), dt.date(2100, 1, 1)), st.sampled_from([TERRA, SNPP]))
 def test_any_month_has_eight_anomalous_days_and_all_kinds(seed, first, layer):
     dealt = [schedule(layer, first + dt.timedelta(days=i), seed=seed) for i in range(30)]
     assert sum(bool(kinds) for kinds in dealt) >= 8
@@ -265,9 +260,7 @@ def test_any_month_has_eight_anomalous_days_and_all_kinds(seed, first, layer):
 
 def test_schedule_differs_by_layer_and_seed():
     days = [DAY + dt.timedelta(days=i) for i in range(60)]
-    decks = {
-        tuple(schedule(layer, day, seed=seed) for day in days) for layer in (TERRA, SNPP) for seed in (0, 1)
-    }
+    decks = {tuple(schedule(layer, day, seed=seed) for day in days) for layer in (TERRA, SNPP) for seed in (0, 1)}
     assert len(decks) == 4
 
 
@@ -294,9 +287,7 @@ def test_measure_of_a_known_box():
 def test_measure_of_a_single_pixel():
     truth = np.zeros((320, 640), np.uint8)
     truth[100, 200] = 1
-    assert measure(truth, 1, Kind.RED, 3) == Anomaly(
-        1, Kind.RED, 3, 3263.0, 0.0, (-67.5, 33.1875, -66.9375, 33.75), ()
-    )
+    assert measure(truth, 1, Kind.RED, 3) == Anomaly(1, Kind.RED, 3, 3263.0, 0.0, (-67.5, 33.1875, -66.9375, 33.75), ())
 
 
 @pytest.mark.parametrize("level", range(5))

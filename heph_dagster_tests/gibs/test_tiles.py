@@ -48,7 +48,10 @@ def test_png_palette_with_transparency() -> None:
         (encode(RGB, "jpg")[:-2], "the JPEG is cut short: no end marker"),
         (encode(RGB, "png")[:-12], "the PNG is cut short: no end marker"),
         (b"\xff\xd8\xff\xd9", "the image is cut short after 4 bytes"),
-        (saved(Pillow.fromarray(RGB[..., 0].astype(np.uint16)), "PNG"), "16 bits a sample cannot be stored in a mosaic: 8 are needed"),
+        (
+            saved(Pillow.fromarray(RGB[..., 0].astype(np.uint16)), "PNG"),
+            "16 bits a sample cannot be stored in a mosaic: 8 are needed",
+        ),
     ],
 )
 def test_what_is_no_whole_tile_is_refused(data: bytes, message: str) -> None:

@@ -30,7 +30,7 @@ _REST_DOMAINS = re.compile(r"1\.0\.0/(?P<layer>[^/]+)/(?P<style>[^/]+)/(?P<set>[
 _FORMATS = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "image/jpeg": "jpg", "image/png": "png"}
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     """A request that is answered with an error."""
 
     def __init__(self, code: str, locator: str, text: str) -> None:
@@ -38,7 +38,7 @@ class _Refusal(Exception):
         self.code, self.locator, self.text = code, locator, text
 
 
-class _Missing(Exception):
+class _MissingError(Exception):
     """A tile that the server does not have, though it could."""
 
 
@@ -51,11 +51,11 @@ def create_app(root: Path, catalogue: Catalogue) -> Starlette:
         yield
         service.store.close()
 
-    prefix = "/{protocol:str}/epsg{epsg:int}/{endpoint:str}"
+    prefix = "epsg{epsg:int}/{endpoint:str}"
     routes = [
-        Route(f"/wmts{prefix.removeprefix('/{protocol:str}')}/wmts.cgi", service.wmts_kvp),
-        Route(f"/wmts{prefix.removeprefix('/{protocol:str}')}/{{path:path}}", service.wmts_rest),
-        Route(f"/twms{prefix.removeprefix('/{protocol:str}')}/twms.cgi", service.twms),
+        Route(f"/wmts/{prefix}/wmts.cgi", service.wmts_kvp),
+        Route(f"/wmts/{prefix}/{{path:path}}", service.wmts_rest),
+        Route(f"/twms/{prefix}/twms.cgi", service.twms),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 
@@ -71,12 +71,14 @@ class _Service:
             if path == "1.0.0/WMTSCapabilities.xml":
                 return self._capabilities(request)
             if match := _REST_DOMAINS.fullmatch(path):
-                return self._domains(request, match["layer"], match["set"], (match["range"] or "all").replace("--", "/"))
+                return self._domains(
+                    request, match["layer"], match["set"], (match["range"] or "all").replace("--", "/")
+                )
             if match := _REST_TILE.fullmatch(path):
                 return self._tile(request, match.groupdict())
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             return _exception_report(refusal)
-        except _Missing:
+        except _MissingError:
             return _not_found()
         return _not_found()
 
@@ -84,84 +86,97 @@ class _Service:
         """WMTS by key-value pairs; keys are case-insensitive."""
         query = _query(request)
         try:
-            operation = _required(query, "request").lower()
+            operation = _operation(query, "getcapabilities", "describedomains", "gettile")
             if operation == "getcapabilities":
                 return self._capabilities(request)
             if operation == "describedomains":
                 names = _required(query, "layer"), _required(query, "tilematrixset")
                 return self._domains(request, *names, query.get("time", "all"))
-            if operation != "gettile":
-                raise _Refusal("OperationNotSupported", "REQUEST", f"The request {operation!r} is not supported")
-            keys = {"layer": "layer", "set": "tilematrixset", "level": "tilematrix", "row": "tilerow", "col": "tilecol"}
+            keys = {
+                "layer": "layer",
+                "set": "tilematrixset",
+                "level": "tilematrix",
+                "row": "tilerow",
+                "col": "tilecol",
+            }
             wanted: dict[str, str | None] = {name: _required(query, key) for name, key in keys.items()}
             wanted |= {"format": _required(query, "format"), "style": query.get("style") or "default"}
             return self._tile(request, wanted | {"time": query.get("time")})
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             return _exception_report(refusal)
-        except _Missing:
+        except _MissingError:
             return _not_found()
 
     async def twms(self, request: Request) -> Response:
         """Tiled WMS: the tile service document, and maps that are exactly one tile."""
         query = _query(request)
         try:
-            operation = _required(query, "request").lower()
-            if operation == "gettileservice":
+            if _operation(query, "gettileservice", "getmap") == "gettileservice":
                 epsg, endpoint = self._service(request)
                 document = documents.tile_service(_base(request), endpoint, epsg, self.store.layers(epsg))
                 return Response(document, media_type=_XML)
-            if operation != "getmap":
-                raise _Refusal("OperationNotSupported", "REQUEST", f"The request {operation!r} is not supported")
             return self._map(request, query)
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             return Response(documents.service_exception(refusal.text), 400, media_type=_XML)
-        except _Missing:
+        except _MissingError:
             return _not_found()
 
     def _map(self, request: Request, query: Mapping[str, str]) -> Response:
         epsg, _ = self._service(request)
         layer = self._layer(_required(query, "layers"), epsg)
         if (query.get("width"), query.get("height")) != (str(TILE_SIZE), str(TILE_SIZE)):
-            raise _Refusal("InvalidParameterValue", "WIDTH", f"Tiles are {TILE_SIZE} x {TILE_SIZE} px")
+            raise _RefusalError("InvalidParameterValue", "WIDTH", f"Tiles are {TILE_SIZE} x {TILE_SIZE} px")
         tiles = layer.grid(epsg)
         try:
             left, bottom, right, top = (float(edge) for edge in _required(query, "bbox").split(","))
         except ValueError:
-            raise _Refusal("InvalidParameterValue", "BBOX", "bbox is not four numbers") from None
+            raise _RefusalError("InvalidParameterValue", "BBOX", "bbox is not four numbers") from None
         for level in range(layer.finest_level(epsg) + 1):
             span = tiles.span(level)
             col, row = (left - tiles.extent[0]) / span, (tiles.extent[3] - top) / span
-            errors = (right - left - span, top - bottom - span, (col - round(col)) * span, (row - round(row)) * span)
+            errors = (
+                right - left - span,
+                top - bottom - span,
+                (col - round(col)) * span,
+                (row - round(row)) * span,
+            )
             if max(map(abs, errors)) < 1e-3 * tiles.resolution(level):
                 wanted = {"layer": layer.identifier, "set": layer.matrix_set(epsg), "style": "default"}
                 wanted |= {"level": str(level), "row": str(round(row)), "col": str(round(col))}
                 return self._tile(request, {**wanted, "format": _required(query, "format"), "time": query.get("time")})
-        raise _Refusal("InvalidParameterValue", "BBOX", "The request does not match any tile pattern of the layer")
+        raise _RefusalError("InvalidParameterValue", "BBOX", "The request does not match any tile pattern of the layer")
 
     def _tile(self, request: Request, wanted: Mapping[str, str | None]) -> Response:
         epsg, _ = self._service(request)
         layer = self._layer(wanted["layer"] or "", epsg)
         if wanted["style"] != "default":
-            raise _Refusal("InvalidParameterValue", "STYLE", "STYLE is invalid")
+            raise _RefusalError("InvalidParameterValue", "STYLE", "STYLE is invalid")
         if wanted["set"] != layer.matrix_set(epsg):
-            raise _Refusal("InvalidParameterValue", "TILEMATRIXSET", f"TILEMATRIXSET is invalid for LAYER {layer.identifier}")
+            raise _RefusalError(
+                "InvalidParameterValue",
+                "TILEMATRIXSET",
+                f"TILEMATRIXSET is invalid for LAYER {layer.identifier}",
+            )
         if _FORMATS.get((wanted["format"] or "").lower()) != layer.format:
-            raise _Refusal("InvalidParameterValue", "FORMAT", f"FORMAT is invalid for LAYER {layer.identifier}")
+            raise _RefusalError("InvalidParameterValue", "FORMAT", f"FORMAT is invalid for LAYER {layer.identifier}")
         tile = Tile(*(_whole(wanted[name], name) for name in ("level", "row", "col")))
         if tile.level > layer.finest_level(epsg):
-            raise _Refusal("InvalidParameterValue", "TILEMATRIX", "TILEMATRIX is invalid")
+            raise _RefusalError("InvalidParameterValue", "TILEMATRIX", "TILEMATRIX is invalid")
         if not layer.grid(epsg).contains(tile):
             locator = "TILEROW" if tile.row >= layer.grid(epsg).matrix(tile.level)[1] else "TILECOL"
-            raise _Refusal("TileOutOfRange", locator, f"{locator} is out of range")
+            raise _RefusalError("TileOutOfRange", locator, f"{locator} is out of range")
         requested = _requested_day(wanted["time"])
         actual = self.store.actual_day(layer, epsg, requested)
         mosaic = None if actual is None else self.store.mosaic(layer, epsg, actual)
         data = None if mosaic is None else mosaic.tile(tile)
         if data is None or actual is None:
-            raise _Missing
+            raise _MissingError
         # OnEarth sends entity tags without quotes, and so do we.
         tag = hashlib.blake2b(data, digest_size=8).hexdigest()
-        headers = {"ETag": tag, "Layer-Time-Actual": datetime.combine(actual, time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        headers = {
+            "ETag": tag,
+            "Layer-Time-Actual": datetime.combine(actual, time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
         headers["Layer-Time-Request"] = wanted["time"] or "default"
         if request.headers.get("If-None-Match", "").removeprefix("W/").strip('"') == tag:
             return Response(status_code=304, headers=headers)
@@ -176,7 +191,7 @@ class _Service:
         epsg, _ = self._service(request)
         layer = self._layer(name, epsg)
         if matrix_set != layer.matrix_set(epsg):
-            raise _Refusal("InvalidParameterValue", "TILEMATRIXSET", f"TILEMATRIXSET is invalid for LAYER {name}")
+            raise _RefusalError("InvalidParameterValue", "TILEMATRIXSET", f"TILEMATRIXSET is invalid for LAYER {name}")
         periods = self.store.periods(layer, epsg)
         if span != "all":
             periods = _clip(periods, span)
@@ -185,7 +200,7 @@ class _Service:
     def _service(self, request: Request) -> tuple[int, str]:
         epsg, endpoint = request.path_params["epsg"], request.path_params["endpoint"]
         if epsg not in GRIDS or endpoint not in {"best", "std", "nrt", "all"}:
-            raise _Missing
+            raise _MissingError
         return epsg, endpoint
 
     def _layer(self, name: str, epsg: int) -> Layer:
@@ -194,7 +209,7 @@ class _Service:
         except UnknownLayerError:
             layer = None
         if layer is None or layer.identifier != name or epsg not in layer.projections:
-            raise _Refusal("InvalidParameterValue", "LAYER", "LAYER does not exist")
+            raise _RefusalError("InvalidParameterValue", "LAYER", "LAYER does not exist")
         return layer
 
 
@@ -204,7 +219,7 @@ def _clip(periods: list[Period], span: str) -> list[Period]:
     try:
         start, end = parse_day(first), parse_day(last or first)
     except ValueError:
-        raise _Refusal("InvalidParameterValue", "TIME", "TIME is invalid") from None
+        raise _RefusalError("InvalidParameterValue", "TIME", "TIME is invalid") from None
     clipped = []
     for period in periods:
         days = [day for day in period.days() if day <= end and add_steps(day, period.step, 1) > start]
@@ -219,13 +234,15 @@ def _requested_day(text: str | None) -> date | None:
     try:
         return parse_day(text)
     except ValueError:
-        raise _Refusal("InvalidParameterValue", "TIME", "Invalid time format, must be YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ") from None
+        raise _RefusalError(
+            "InvalidParameterValue", "TIME", "Invalid time format, must be YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ"
+        ) from None
 
 
 def _whole(text: str | None, name: str) -> int:
     locator = {"level": "TILEMATRIX", "row": "TILEROW", "col": "TILECOL"}[name]
     if text is None or not text.isascii() or not text.isdigit():
-        raise _Refusal("InvalidParameterValue", locator, f"{locator} is not a valid integer")
+        raise _RefusalError("InvalidParameterValue", locator, f"{locator} is not a valid integer")
     return int(text)
 
 
@@ -235,17 +252,27 @@ def _query(request: Request) -> dict[str, str]:
 
 def _required(query: Mapping[str, str], key: str) -> str:
     if not query.get(key):
-        raise _Refusal("MissingParameterValue", key.upper(), f"Missing {key.upper()} parameter")
+        raise _RefusalError("MissingParameterValue", key.upper(), f"Missing {key.upper()} parameter")
     return query[key]
+
+
+def _operation(query: Mapping[str, str], *known: str) -> str:
+    operation = _required(query, "request").lower()
+    if operation not in known:
+        raise _RefusalError("OperationNotSupported", "REQUEST", f"The request {operation!r} is not supported")
+    return operation
 
 
 def _base(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-def _exception_report(refusal: _Refusal) -> Response:
+def _exception_report(refusal: _RefusalError) -> Response:
     return Response(documents.ows_exception(refusal.code, refusal.locator, refusal.text), 400, media_type=_XML)
 
 
 def _not_found() -> Response:
-    return HTMLResponse("<!DOCTYPE html><html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n", 404)
+    return HTMLResponse(
+        "<!DOCTYPE html><html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n",
+        404,
+    )

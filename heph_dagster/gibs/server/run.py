@@ -19,7 +19,12 @@ class PortInUseError(OSError):
 
 
 def serve(
-    root: Path, catalogue: Catalogue, *, host: str = "127.0.0.1", port: int = 8765, announce: Callable[[str], None]
+    root: Path,
+    catalogue: Catalogue,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    announce: Callable[[str], None],
 ) -> None:
     """Serve a folder of mosaics until interrupted.
 
@@ -83,6 +88,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise PortInUseError(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port") from error
+        raise PortInUseError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
+        ) from error
     listener.listen(2048)
     return listener

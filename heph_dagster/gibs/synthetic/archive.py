@@ -11,7 +11,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import encode, mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
-from heph_dagster.gibs.synthetic.scene import Anomaly, render_day
+from heph_dagster.gibs.synthetic.anomalies import Anomaly
+from heph_dagster.gibs.synthetic.scene import render_day
 
 DEFAULT_LAYERS = ("VIIRS_SNPP_CorrectedReflectance_TrueColor", "MODIS_Terra_CorrectedReflectance_TrueColor")
 EPSG = 4326
@@ -110,18 +111,14 @@ def truth_paths(mosaic: Path) -> tuple[Path, Path]:
     return mosaic.with_suffix(".truth.png"), mosaic.with_suffix(".truth.json")
 
 
-def _make_day(
-    root: Path, layer: Layer, no_data: Layer | None, day: date, seed: int, level: int
-) -> SyntheticFiles:
+def _make_day(root: Path, layer: Layer, no_data: Layer | None, day: date, seed: int, level: int) -> SyntheticFiles:
     scene = render_day(layer.identifier, day, seed=seed, level=level)
     mosaic = write_day(root, layer, EPSG, day, scene.image)
     raster, records = truth_paths(mosaic)
     with replacing(raster) as part:
         part.write_bytes(encode(scene.truth, "png"))
     with replacing(records) as part:
-        part.write_text(
-            json.dumps([asdict(anomaly) for anomaly in scene.anomalies], indent=2) + "\n", "utf-8"
-        )
+        part.write_text(json.dumps([anomaly.to_dict() for anomaly in scene.anomalies], indent=2) + "\n", "utf-8")
     if no_data is not None and not mosaic_path(root, EPSG, day, no_data).exists():
         has_data: NDArray[np.uint8] = scene.expected_data.astype(np.uint8)
         write_day(root, no_data, EPSG, day, has_data, NO_DATA_PALETTE)

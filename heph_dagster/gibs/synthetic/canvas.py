@@ -21,9 +21,8 @@ BASE_SHAPE = (640, 1280)  # level 1: fine enough for the shapes of clouds and cl
 FLOW_SHAPE = (160, 320)  # winds and climates, which are smooth
 TILE_SIZE = 1024  # fine grain, a tile at the pixel size of level 2 that repeats
 _TILE_LEVEL = 2
-_STRIP_PX = (
-    700_000  # worked on at a time: the fields of a strip stay small beside the image, and in the cache
-)
+# Pixels worked on at a time: the fields of a strip stay small beside the image, and in the cache.
+_STRIP_PX = 700_000
 
 Field = NDArray[np.float32]
 
@@ -65,9 +64,7 @@ class Strip:
     @property
     def latitude(self) -> Field:
         """H latitudes of the pixel centres, from north to south."""
-        return (90.0 - (np.arange(self.rows.start, self.rows.stop) + 0.5) * self.degrees_per_px).astype(
-            np.float32
-        )
+        return (90.0 - (np.arange(self.rows.start, self.rows.stop) + 0.5) * self.degrees_per_px).astype(np.float32)
 
     @property
     def longitude(self) -> Field:

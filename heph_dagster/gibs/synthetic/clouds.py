@@ -48,16 +48,12 @@ class Clouds:
 def clouds(rng: np.random.Generator, day: dt.date) -> Clouds:
     """Clouds of a day: the intertropical belt, dry subtropics, fronts and whirls of the middle latitudes."""
     shift = tuple(Strip(1).sample(field) for field in _wind(rng))
-    low, high = (
-        spectral_noise(rng, BASE_SHAPE, slope=1.55, lowest=9, stretch=stretch) for stretch in (0.9, 2.2)
-    )
+    low, high = (spectral_noise(rng, BASE_SHAPE, slope=1.55, lowest=9, stretch=stretch) for stretch in (0.9, 2.2))
     latitude = Strip(1).latitude[:, None]
     poleward = smoothstep(np.abs(latitude), 38, 62)
     noise = low + poleward * (high - low)
     noise /= np.sqrt((1 - poleward) ** 2 + poleward**2)
-    columns, rows = np.meshgrid(
-        np.arange(BASE_SHAPE[1], dtype=np.float32), np.arange(BASE_SHAPE[0], dtype=np.float32)
-    )
+    columns, rows = np.meshgrid(np.arange(BASE_SHAPE[1], dtype=np.float32), np.arange(BASE_SHAPE[0], dtype=np.float32))
     noise = cv2.remap(
         noise,
         np.mod(columns + shift[0], BASE_SHAPE[1]),

@@ -42,10 +42,7 @@ class Segment:
     def covers(self, time_s: Field, cross_km: Field) -> Mask:
         """Which pixels belong to it, H x W; those that no pass images are NaN and do not."""
         return np.asarray(
-            (time_s >= self.start_s)
-            & (time_s < self.stop_s)
-            & (cross_km >= self.left_km)
-            & (cross_km <= self.right_km)
+            (time_s >= self.start_s) & (time_s < self.stop_s) & (cross_km >= self.left_km) & (cross_km <= self.right_km)
         )
 
 
@@ -167,9 +164,7 @@ class Planner:
 
     def _survey(self) -> _Granules:
         imaged = self._seen.imaged
-        number, place = np.unique(
-            np.floor(self._time[imaged] / self._satellite.granule_s), return_inverse=True
-        )
+        number, place = np.unique(np.floor(self._time[imaged] / self._satellite.granule_s), return_inverse=True)
         night = (self._seen.reached & ~imaged).astype(np.uint8)
         beside_night = cv2.dilate(night, np.ones((3, 3), np.uint8))[imaged] > 0
         edge = np.zeros(imaged.shape, dtype=bool)
@@ -217,9 +212,7 @@ class Planner:
         area = np.bincount(seen.index[seen.imaged], self._area[seen.imaged])
         crossing = float(seen.passes.time_s[self._rng.choice(np.flatnonzero(area > 6e6))])
         half, half_swath = seen.period_s / 2, self._satellite.half_swath_km
-        return Damage(
-            Kind.MISSING_ORBIT, (Segment(crossing - half, crossing + half, -half_swath, half_swath),)
-        )
+        return Damage(Kind.MISSING_ORBIT, (Segment(crossing - half, crossing + half, -half_swath, half_swath),))
 
     def _small_hole(self) -> Damage | None:
         granules = self._granules

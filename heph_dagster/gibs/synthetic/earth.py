@@ -239,9 +239,7 @@ def surface(strip: Strip, palette: Palette, day: dt.date) -> Field:
     is_land = land(strip.level)[strip.rows]
     bare = 1 + np.float32(0.055) * texture
     freezing = bool((snow > 0).any() or (ice > 0).any())
-    white = (
-        np.where(is_land, snow, smoothstep(ice + 0.16 * texture * (ice > 0), 0.25, 0.6)) if freezing else snow
-    )
+    white = np.where(is_land, snow, smoothstep(ice + 0.16 * texture * (ice > 0), 0.25, 0.6)) if freezing else snow
     colour = np.empty((3, *strip.shape), dtype=np.float32)
     for plane, ground, sea, on_land, on_sea in zip(
         colour, _ground(palette), palette.ocean, palette.snow, palette.sea_ice, strict=True

@@ -53,9 +53,7 @@ class SyntheticDay:
     anomalies: tuple[Anomaly, ...]
 
 
-def render_day(
-    layer: str, day: dt.date, *, seed: int, level: int, kinds: Sequence[Kind] | None = None
-) -> SyntheticDay:
+def render_day(layer: str, day: dt.date, *, seed: int, level: int, kinds: Sequence[Kind] | None = None) -> SyntheticDay:
     """Paint one day of a layer.
 
     The weather depends on seed and day alone, so that all layers of a day show the same clouds; anomalies
@@ -81,9 +79,7 @@ def render_day(
         raise ValueError(f"level {level} is not within 0 to {_MAX_LEVEL}")
     if kinds is None:
         kinds = schedule(layer, day, seed=seed)
-    painter = _Painter.of(
-        layer, satellite, day, seed, Planner(satellite, day, random_of(seed, day, layer)).plan(kinds)
-    )
+    painter = _Painter.of(layer, satellite, day, seed, Planner(satellite, day, random_of(seed, day, layer)).plan(kinds))
     world = Strip(level)
     image = np.empty((*world.shape, 3), dtype=np.uint8)
     expected = np.empty(world.shape, dtype=bool)
@@ -105,9 +101,7 @@ class _Painter:
     damages: tuple[Damage, ...]
 
     @classmethod
-    def of(
-        cls, layer: str, satellite: Satellite, day: dt.date, seed: int, damages: tuple[Damage, ...]
-    ) -> _Painter:
+    def of(cls, layer: str, satellite: Satellite, day: dt.date, seed: int, damages: tuple[Damage, ...]) -> _Painter:
         sky = clouds(random_of(seed, day, "clouds"), day)
         return cls(satellite, day, palette_of(layer), sky, light_table(satellite, day), damages)
 
@@ -157,16 +151,13 @@ class _Painter:
             np.add(plane, opacity * (tone - plane), out=plane)
         water = (1 - opacity) * (1 - strip.sample(frozen(self.day)[1]))
         water[land(strip.level)[strip.rows]] = 0
-        illuminate(
-            colour, seen, self.light, self.palette, half_swath_km=self.satellite.half_swath_km, sea=water
-        )
+        illuminate(colour, seen, self.light, self.palette, half_swath_km=self.satellite.half_swath_km, sea=water)
         return colour
 
     def records(self, image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[Anomaly, ...]:
         """The anomalies that show, measured."""
         found = [
-            measure(truth, number, damage.kind, damage.kind.code)
-            for number, damage in enumerate(self.damages, start=1)
+            measure(truth, number, damage.kind, damage.kind.code) for number, damage in enumerate(self.damages, start=1)
         ]
         eclipse = truth == self.eclipse_id
         if eclipse.any():

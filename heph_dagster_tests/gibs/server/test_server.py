@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
 import aiohttp
+import defusedxml.ElementTree as SafeET
 import numpy as np
 import pytest
 
@@ -35,7 +35,10 @@ def get(gibs_url: str) -> Get:
     def fetch(path: str, **headers: str) -> Answer:
         async def ask() -> Answer:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
-            async with aiohttp.ClientSession() as session, session.get(gibs_url + path, headers=names) as answer:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(gibs_url + path, headers=names) as answer,
+            ):
                 return answer.status, answer.headers, await answer.read()
 
         return asyncio.run(ask())
@@ -54,24 +57,35 @@ def stored(archive: Path, catalogue: Catalogue) -> Callable[..., bytes | None]:
     return read
 
 
-def rest(layer: str = VIIRS, time: str = f"{DAY}/", tile: str = "1/0/2", matrix_set: str = "250m", suffix: str = "jpg") -> str:
+def rest(
+    layer: str = VIIRS,
+    time: str = f"{DAY}/",
+    tile: str = "1/0/2",
+    matrix_set: str = "250m",
+    suffix: str = "jpg",
+) -> str:
     return f"/wmts/epsg4326/best/{layer}/default/{time}{matrix_set}/{tile}.{suffix}"
 
 
 def kvp(**changes: str | None) -> str:
     query = {
         "SERVICE": "WMTS", "REQUEST": "GetTile", "VERSION": "1.0.0", "LAYER": VIIRS, "STYLE": "default",
-        "TIME": f"{DAY}", "TILEMATRIXSET": "250m", "TILEMATRIX": "1", "TILEROW": "0", "TILECOL": "2", "FORMAT": "image%2Fjpeg",
+        "TIME": f"{DAY}", "TILEMATRIXSET": "250m", "TILEMATRIX": "1", "TILEROW": "0", "TILECOL": "2",
+        "FORMAT": "image%2Fjpeg",
     } | changes  # fmt: skip
-    return "/wmts/epsg4326/best/wmts.cgi?" + "&".join(f"{key}={value}" for key, value in query.items() if value is not None)
+    return "/wmts/epsg4326/best/wmts.cgi?" + "&".join(
+        f"{key}={value}" for key, value in query.items() if value is not None
+    )
 
 
 def exception(body: bytes) -> tuple[str, str]:
-    node = ET.fromstring(body)[0]
+    node = SafeET.fromstring(body)[0]
     return node.attrib["exceptionCode"], node.attrib["locator"]
 
 
-@pytest.mark.parametrize("path", [rest(), kvp(), kvp().lower().replace(VIIRS.lower(), VIIRS), kvp(STYLE="", FORMAT="image/jpeg")])
+@pytest.mark.parametrize(
+    "path", [rest(), kvp(), kvp().lower().replace(VIIRS.lower(), VIIRS), kvp(STYLE="", FORMAT="image/jpeg")]
+)
 def test_tiles_are_the_bytes_of_the_archive(get: Get, stored, path: str) -> None:
     status, headers, body = get(path)
     assert (status, headers["Content-Type"]) == (200, "image/jpeg")
@@ -152,7 +166,7 @@ def test_wrong_requests_are_400_with_a_report(get: Get, path: str, code: str, lo
 
 
 def domain(body: bytes) -> str | None:
-    return next(node.text for node in ET.fromstring(body).iter() if node.tag.endswith("Domain") and not len(node))
+    return next(node.text for node in SafeET.fromstring(body).iter() if node.tag.endswith("Domain") and not len(node))
 
 
 @pytest.mark.parametrize(
@@ -174,14 +188,16 @@ def test_domains_are_the_days_that_are_there(get: Get, layer: str, span: str, ex
 
 def test_domains_by_key_value_pairs(get: Get) -> None:
     query = f"REQUEST=DescribeDomains&LAYER={VIIRS}&TILEMATRIXSET=250m&TIME=2020-09-26/2020-09-28"
-    assert domain(get(f"/wmts/epsg4326/best/wmts.cgi?{query}")[2]) == "2020-09-26/2020-09-26/P1D,2020-09-28/2020-09-28/P1D"
+    assert (
+        domain(get(f"/wmts/epsg4326/best/wmts.cgi?{query}")[2]) == "2020-09-26/2020-09-26/P1D,2020-09-28/2020-09-28/P1D"
+    )
     wrong = query.replace("2020-09-28", "yesterday")
     assert exception(get(f"/wmts/epsg4326/best/wmts.cgi?{wrong}")[2]) == ("InvalidParameterValue", "TIME")
 
 
 @pytest.mark.parametrize("path", ["1.0.0/WMTSCapabilities.xml", "wmts.cgi?SERVICE=WMTS&REQUEST=GetCapabilities"])
 def test_capabilities(get: Get, path: str) -> None:
-    root = ET.fromstring(get(f"/wmts/epsg4326/best/{path}")[2])
+    root = SafeET.fromstring(get(f"/wmts/epsg4326/best/{path}")[2])
     names = {"w": "http://www.opengis.net/wmts/1.0", "ows": "http://www.opengis.net/ows/1.1"}
     layers = {node.findtext("ows:Identifier", None, names): node for node in root.findall("w:Contents/w:Layer", names)}
     assert set(layers) == {VIIRS, TERRA, NO_DATA, NDVI}
@@ -215,17 +231,20 @@ def test_days_that_come_and_change_while_the_server_runs_are_seen(tmp_path: Path
     store.close()
 
 
-TMS = """<GDAL_WMS><Service name="TMS"><ServerUrl>{url}/wmts/epsg4326/best/{layer}/default/{day}/250m/${{z}}/${{y}}/${{x}}.jpg
+TMS = """<GDAL_WMS><Service name="TMS">
+<ServerUrl>{url}/wmts/epsg4326/best/{layer}/default/{day}/250m/${{z}}/${{y}}/${{x}}.jpg
 </ServerUrl></Service><DataWindow><UpperLeftX>-180</UpperLeftX><UpperLeftY>90</UpperLeftY><LowerRightX>396</LowerRightX>
-<LowerRightY>-198</LowerRightY><TileLevel>1</TileLevel><TileCountX>2</TileCountX><TileCountY>1</TileCountY><YOrigin>top</YOrigin>
-</DataWindow><Projection>EPSG:4326</Projection><BlockSizeX>512</BlockSizeX><BlockSizeY>512</BlockSizeY><BandsCount>3</BandsCount>
+<LowerRightY>-198</LowerRightY><TileLevel>1</TileLevel><TileCountX>2</TileCountX><TileCountY>1</TileCountY>
+<YOrigin>top</YOrigin></DataWindow><Projection>EPSG:4326</Projection><BlockSizeX>512</BlockSizeX><BlockSizeY>512</BlockSizeY><BandsCount>3</BandsCount>
 </GDAL_WMS>""".replace("\n", "")
 TILED_WMS = """<GDAL_WMS><Service name="TiledWMS"><ServerUrl>{url}/twms/epsg4326/best/twms.cgi?</ServerUrl>
 <TiledGroupName>{title} tileset</TiledGroupName><Change key="${{time}}">{day}</Change></Service></GDAL_WMS>"""
 WMTS = "WMTS:{url}/wmts/epsg4326/best/1.0.0/WMTSCapabilities.xml,layer={layer}"
 
 
-@pytest.mark.parametrize(("document", "day"), [(TMS, DAY), (TILED_WMS, DAY), (WMTS, DAYS[-1])], ids=["TMS", "TiledWMS", "WMTS"])
+@pytest.mark.parametrize(
+    ("document", "day"), [(TMS, DAY), (TILED_WMS, DAY), (WMTS, DAYS[-1])], ids=["TMS", "TiledWMS", "WMTS"]
+)
 def test_gdal_clients_read_the_pixels_of_the_archive(
     gibs_url: str, archive: Path, catalogue: Catalogue, document: str, day: date
 ) -> None:
@@ -233,7 +252,9 @@ def test_gdal_clients_read_the_pixels_of_the_archive(
     text = document.format(url=gibs_url, layer=layer.identifier, day=day, title=layer.title)
     dataset = gdal().Open(text)
     step = dataset.GetGeoTransform()[1]
-    pixels = dataset.ReadAsArray(0, 0, round(360 / step), round(180 / step), buf_xsize=1280, buf_ysize=640, interleave="pixel")
+    pixels = dataset.ReadAsArray(
+        0, 0, round(360 / step), round(180 / step), buf_xsize=1280, buf_ysize=640, interleave="pixel"
+    )
     difference = pixels[..., :3].astype(int) - read_pixels(mosaic_path(archive, EPSG, day, layer))
     # The JPEG decoders of GDAL's WMS and MRF drivers differ by up to 3.
     assert np.abs(difference).max() <= 3
@@ -253,7 +274,9 @@ def test_gdal_clients_read_the_pixels_of_the_archive(
     ],
 )
 def test_tiled_wms_maps_are_exactly_one_tile(get: Get, stored, change: tuple[str, str], status: int) -> None:
-    query = f"request=GetMap&layers={VIIRS}&srs=EPSG:4326&format=image%2Fjpeg&styles=&time=2020-09-25&width=512&height=512"
+    query = (
+        f"request=GetMap&layers={VIIRS}&srs=EPSG:4326&format=image%2Fjpeg&styles=&time=2020-09-25&width=512&height=512"
+    )
     answer = get("/twms/epsg4326/best/twms.cgi?" + f"{query}&bbox=-180,-54,-36,90".replace(*change))
     assert answer[0] == status
     if status == 200:

@@ -1,0 +1,127 @@
+"""Runs on a real instance, against a real server."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from heph_dagster.anomalies.labels import PixelClass
+from heph_dagster.definitions import build_definitions
+from heph_dagster.defs.runs import NoDaysError, RunReport, prepare_home, run_range
+from heph_dagster.gibs.raster import read_pixels
+from heph_dagster.settings import Settings
+from heph_dagster_tests.conftest import DAYS, LEVEL, NDVI, NO_DATA, TERRA, VIIRS
+
+
+@pytest.fixture
+def settings(gibs_url: str, tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", gibs_url=gibs_url, level=LEVEL, layers=(NO_DATA, VIIRS, TERRA, NDVI))
+
+
+@pytest.fixture
+def run(settings: Settings, instance: dg.DagsterInstance):
+    definitions = build_definitions(settings)
+
+    def start(layer: str, first: date, last: date) -> RunReport:
+        return run_range(definitions, settings, instance, settings.active_layer(layer), first, last)
+
+    return start
+
+
+def materialized(instance: dg.DagsterInstance, layer: str, name: str) -> set[str]:
+    return instance.get_materialized_partitions(dg.AssetKey(["gibs", layer, name]))
+
+
+def metadata(instance: dg.DagsterInstance, layer: str, name: str, day: date) -> dict[str, object]:
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey(["gibs", layer, name]), asset_partitions=[day.isoformat()]), limit=1
+    ).records
+    assert records[0].asset_materialization is not None
+    return {key: value.value for key, value in records[0].asset_materialization.metadata.items()}
+
+
+def test_a_range_is_one_run_with_figures_of_each_day(run, settings: Settings, instance: dg.DagsterInstance) -> None:
+    run(NO_DATA, DAYS[0], DAYS[1])
+    report = run(TERRA, DAYS[0], DAYS[1])
+    assert report.errors == []
+    assert len(report.run_ids) == 1
+    assert report.done == {"image": DAYS[:2], "missing_data": DAYS[:2]}
+    for day in DAYS[:2]:
+        image = metadata(instance, TERRA, "image", day)
+        assert (image["level"], image["tiles"], image["absent_tiles"], image["verified_by"]) == (
+            1,
+            6,
+            0,
+            "header",
+        )
+        assert str(image["preview"]).startswith("![preview](data:image/jpeg;base64,")
+        assert Path(str(image["path"])).parent.name == day.isoformat()
+        mask = metadata(instance, TERRA, "missing_data", day)
+        assert (mask["verdict"], mask["holes"], mask["expectation"]) == (
+            "missing expected",
+            0,
+            "sun+no_data_layer",
+        )
+        assert (read_pixels(Path(str(mask["mask"])))[285:355, 605:635] == PixelClass.NOT_OBSERVED).all()
+    assert metadata(instance, TERRA, "image", DAYS[0])["bytes"] != metadata(instance, TERRA, "image", DAYS[1])["bytes"]
+    assert instance.get_runs_count() == 2
+
+
+def test_one_day_is_enough(run, instance: dg.DagsterInstance) -> None:
+    report = run(VIIRS, DAYS[0], DAYS[0])
+    assert report.done == {"image": DAYS[:1], "missing_data": DAYS[:1]}
+    assert metadata(instance, VIIRS, "missing_data", DAYS[0])["verdict"] == "normal"
+
+
+def test_a_day_that_fails_is_named_and_the_others_are_kept(run, instance: dg.DagsterInstance) -> None:
+    report = run(VIIRS, DAYS[0], DAYS[2])
+    (error,) = report.errors
+    assert error.startswith("1 of 4 days failed; the others are done. 2020-09-27: ")
+    assert materialized(instance, VIIRS, "image") == {day.isoformat() for day in DAYS}
+    assert report.done == {"image": DAYS, "missing_data": DAYS}
+    assert materialized(instance, VIIRS, "missing_data") == {day.isoformat() for day in DAYS}
+
+
+def test_days_of_a_layer_that_is_not_daily_come_from_the_server(run, instance: dg.DagsterInstance) -> None:
+    report = run(NDVI, date(2020, 9, 1), date(2020, 9, 30))
+    assert report.errors == []
+    assert report.done == {"image": [date(2020, 9, 13), date(2020, 9, 21)]}
+    assert set(instance.get_dynamic_partitions(f"{NDVI}_days")) == {"2020-09-13", "2020-09-21"}
+
+
+@pytest.mark.parametrize("layer", [VIIRS, NDVI])
+def test_a_range_without_days_is_refused(run, layer: str) -> None:
+    with pytest.raises(NoDaysError, match=f"{layer} has no days from 2001-01-01 to 2001-01-02; its first day is 201"):
+        run(layer, date(2001, 1, 1), date(2001, 1, 2))
+
+
+def test_a_mask_without_its_image_names_the_file(settings: Settings, instance: dg.DagsterInstance) -> None:
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(["gibs", VIIRS, "missing_data"])],
+        partition_key="2020-09-25",
+        raise_on_error=False,
+    )
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "2020-09-25: " in str(failure.step_failure_data.user_failure_data.description)
+    assert f"{VIIRS}.mrf cannot be read" in str(failure.step_failure_data.user_failure_data.description)
+
+
+def test_a_home_is_made_once_with_telemetry_off(tmp_path: Path) -> None:
+    home = prepare_home(tmp_path / "home")
+    config = home / "dagster.yaml"
+    assert "enabled: false" in config.read_text("utf-8")
+    config.write_text("telemetry:\n  enabled: false\n# mine\n", "utf-8")
+    assert "# mine" in (prepare_home(home) / "dagster.yaml").read_text("utf-8")
+
+
+def test_figures_are_on_disk_as_well(run, settings: Settings) -> None:
+    run(VIIRS, DAYS[0], DAYS[0])
+    report = settings.data_dir / "4326" / "2020-09-25" / f"{VIIRS}.missing_data.json"
+    assert json.loads(report.read_text("utf-8"))["labels"] == [0]

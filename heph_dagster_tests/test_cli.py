@@ -1,0 +1,98 @@
+"""The `heph` command, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from heph_dagster.cli import main
+from heph_dagster.gibs.archive import encode
+from heph_dagster.gibs.mrf import Mosaic
+from heph_dagster_tests.conftest import DAYS, NDVI, VIIRS, earth
+
+
+def heph(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_layers_are_listed_and_searched() -> None:
+    assert len(heph("layers").stdout.splitlines()) == 20
+    (row,) = heph("layers", "ndvi", "terra").stdout.splitlines()
+    assert row.split() == [NDVI, "png", "250m", "2016-07-30", "science_parameter", "4326"]
+    rows = json.loads(heph("layers", "--json", "noaa").stdout)
+    assert [row["satellite"] for row in rows] == ["VIIRS_NOAA20", "VIIRS_NOAA21"]
+    assert "no layer matches 'xyzzy'" in heph("layers", "xyzzy", code=1).output
+
+
+def test_an_image_becomes_a_day(tmp_path: Path) -> None:
+    image, out = tmp_path / "day.png", tmp_path / "archive"
+    image.write_bytes(encode(earth(DAYS[0]), "png"))
+    heph("archive", "import", image, "--layer", VIIRS, "--date", "2020-09-25", "--epsg", 4326, "--out", out)
+    with Mosaic(out / "4326" / "2020-09-25" / f"{VIIRS}.mrf", 4326) as mosaic:
+        assert mosaic.level == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layer", "Nope", "--date", "2020-09-25"], "unknown layer 'Nope'; nearest matches"),
+        (["--layer", VIIRS, "--date", "25.9.2020"], "'25.9.2020' is not a day: write it as YYYY-MM-DD"),
+        (["--layer", VIIRS, "--date", "2020-09-25", "--epsg", "3857"], "is not available in EPSG:3857"),
+    ],
+)
+def test_errors_are_a_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    image = tmp_path / "day.png"
+    image.write_bytes(encode(earth(DAYS[0]), "png"))
+    result = CliRunner().invoke(main, ["archive", "import", str(image), "--out", str(tmp_path / "out"), *arguments])
+    assert result.exit_code in {1, 2}
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_archive_is_synthesized(tmp_path: Path) -> None:
+    result = heph("archive", "synthesize", tmp_path / "a", "--days", 1, "--level", 0, "--layer", VIIRS, "--workers", 1)
+    assert "1 days of 1 layers" in result.stdout
+    assert len(list((tmp_path / "a").glob("4326/2024-03-30/*.mrf"))) == 1
+
+
+def test_a_range_runs(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPH_GIBS_URL", gibs_url)
+    monkeypatch.setenv("HEPH_LEVEL", "1")
+    report = json.loads(heph("run", "--layer", VIIRS, "--start", DAYS[0], "--end", DAYS[1], "--json").stdout)
+    assert report["done"] == {
+        "image": ["2020-09-25", "2020-09-26"],
+        "missing_data": ["2020-09-25", "2020-09-26"],
+    }
+    result = heph("run", "--layer", VIIRS, "--start", "2020-09-27", code=1)
+    assert "1 of 1 days failed" in result.output
+    assert "is not active; add it to HEPH_LAYERS" in heph("run", "--layer", NDVI, "--start", DAYS[0], code=1).output
+
+
+def test_serve_announces_its_address_and_stops(archive: Path) -> None:
+    command = [sys.executable, "-m", "heph_dagster.cli", "serve", str(archive), "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline().startswith(f"Serving {archive} on http://127.0.0.1:")
+            server.terminate()
+            assert server.wait(30) in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+        finally:
+            server.kill()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ["dagster", "numpy", "cv2"]
+    code = f"import sys, heph_dagster.cli; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
