@@ -22,16 +22,19 @@ from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.runs import instance_at, run_range
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.catalogue import Catalogue, load_catalogue
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.server import running_server
 from heph_dagster.gibs.server.run import free_port
 from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS, EPSG, SyntheticFiles, synthesize, truth_paths
-from heph_dagster.settings import SETTINGS_FILE, Settings
+from heph_dagster.settings import CATALOGUE_FILE, SETTINGS_FILE, Settings
 
 FIRST_DAY = date(2024, 3, 30)  # its 30 days include the total eclipse of 2024-04-08
 LEVEL = 2
 PORT = 8765
 ARCHIVE = "archive"
+LAYERS = ("MODIS_Terra_Data_No_Data", *DEFAULT_LAYERS)
+"""In the order of their runs: the MODIS masks use the no-data layer."""
 LARGE_HOLE_KM = 300.0
 _FOUND_SHARE = 0.5
 
@@ -109,7 +112,7 @@ def run_demo(root: Path, *, days: int = 30, seed: int = 0) -> DemoSummary:
     started = time.perf_counter()
     _clear(root)
     wanted = [FIRST_DAY + timedelta(days=number) for number in range(days)]
-    catalogue = Settings(data_dir=root).catalogue()
+    catalogue = _limit_days(root, wanted[0], wanted[-1])
     layers = [catalogue[name] for name in DEFAULT_LAYERS]
     archive = root / ARCHIVE
     with _progress(console) as progress:
@@ -157,11 +160,23 @@ def _clear(root: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
 
 
+def _limit_days(root: Path, first: date, last: date) -> Catalogue:
+    """A catalogue of the data folder in which the layers have the days of the archive, and so their assets, too."""
+    rows = []
+    for name in LAYERS:
+        days = {"first_day": first, "last_day": last}
+        row = load_catalogue()[name].model_copy(update=days).model_dump(mode="json", exclude_none=True)
+        rows.append("[[layer]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in row.items()))
+    with replacing(root / CATALOGUE_FILE) as part:
+        part.write_text(
+            "# Made by `heph demo`: the layers of its archive, and their days.\n" + "\n".join(rows), "utf-8"
+        )
+    return load_catalogue(root / CATALOGUE_FILE)
+
+
 def _configure(root: Path, url: str) -> Settings:
     """Settings of the demonstration's data folder: the local server in place of GIBS."""
-    # The no-data layer comes first, because the MODIS masks use it.
-    layers = ["MODIS_Terra_Data_No_Data", *DEFAULT_LAYERS]
-    text = f"gibs_url = {json.dumps(url)}\nlevel = {LEVEL}\nlayers = {json.dumps(layers)}\n"
+    text = f"gibs_url = {json.dumps(url)}\nlevel = {LEVEL}\nlayers = {json.dumps(LAYERS)}\n"
     with replacing(root / SETTINGS_FILE) as part:
         part.write_text("# Made by `heph demo`: synthetic days, from the local server.\n" + text, "utf-8")
     return Settings(data_dir=root)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import click
 
 from heph_dagster.defs.runs import prepare_home
 from heph_dagster.demo import ARCHIVE
+from heph_dagster.gibs.server.run import check_port
 from heph_dagster.settings import Settings
 
 DEMO_ROOT = Path("data/demo")
@@ -25,7 +27,10 @@ def run_dev(host: str, port: int, mlflow_port: int) -> int:
     The folder is HEPH_DATA_DIR; without it the demonstration's, if there is one, else `data`.
 
     Returns:
-        The exit status of the service that ended first.
+        The exit status of the service that ended first, 0 when stopped by a signal.
+
+    Raises:
+        PortInUseError: The UI's port is taken.
     """
     if not os.environ.get("HEPH_DATA_DIR") and (DEMO_ROOT / ARCHIVE).is_dir():
         os.environ["HEPH_DATA_DIR"] = str(DEMO_ROOT)
@@ -36,33 +41,15 @@ def run_dev(host: str, port: int, mlflow_port: int) -> int:
         "DAGSTER_HOME": str(prepare_home(settings.dagster_home)),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
-    python = [sys.executable, "-m"]
-    commands = {
-        f"Dagster on http://{host}:{port}": [
-            *python,
-            "dagster",
-            "dev",
-            "-h",
-            host,
-            "-p",
-            str(port),
-            "-m",
-            "heph_dagster.definitions",
-        ]
-    }
+    python = (sys.executable, "-m")
+    dagster = ("dagster", "dev", "-m", "heph_dagster.definitions", "-h", host, "-p", str(port))
+    commands = {f"Dagster on http://{host}:{port}": [*python, *dagster]}
     if (root / ARCHIVE).is_dir():
-        server_port = str(urlsplit(settings.gibs_url).port)
-        commands[f"synthetic days on {settings.gibs_url}"] = [
-            *python,
-            "heph_dagster.cli",
-            "serve",
-            str(root / ARCHIVE),
-            "--port",
-            server_port,
-        ]
-    store = root / "mlflow.db"
-    if store.exists():
-        arguments = [
+        serve = ("heph_dagster.cli", "serve", str(root / ARCHIVE), "--port", str(urlsplit(settings.gibs_url).port))
+        commands[f"synthetic days on {settings.gibs_url}"] = [*python, *serve]
+    if (store := root / "mlflow.db").exists():
+        mlflow = (
+            "mlflow",
             "ui",
             "--backend-store-uri",
             f"sqlite:///{store}",
@@ -70,29 +57,33 @@ def run_dev(host: str, port: int, mlflow_port: int) -> int:
             host,
             "--port",
             str(mlflow_port),
-        ]
-        commands[f"MLflow on http://{host}:{mlflow_port}"] = [*python, "mlflow", *arguments]
+        )
+        commands[f"MLflow on http://{host}:{mlflow_port}"] = [*python, *mlflow]
     click.echo(f"Data folder {root}")
+    check_port(host, port)
     for name in commands:
         click.echo(f"Starting {name}")
     return _supervise(list(commands.values()), environment)
 
 
 def _supervise(commands: list[list[str]], environment: dict[str, str]) -> int:
+    # A shell makes its background jobs deaf to SIGINT; their children, our services, must hear it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     services = [subprocess.Popen(command, env=environment, start_new_session=True) for command in commands]
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        # os.wait returns with whichever child ends first.
-        _, status = os.wait()
+        _, status = os.wait()  # returns with whichever service ends first
         return os.waitstatus_to_exitcode(status)
     except KeyboardInterrupt:
         return 0
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for service in services:
-            if service.poll() is None:
+            with suppress(ProcessLookupError):
                 os.killpg(service.pid, signal.SIGINT)
         for service in services:
             try:
                 service.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(service.pid, signal.SIGKILL)
+

@@ -11,6 +11,7 @@ import pytest
 
 from heph_dagster import demo
 from heph_dagster.anomalies.labels import PixelClass
+from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.runs import instance_at
 from heph_dagster.demo import LayerSummary, run_demo
 from heph_dagster.files import replacing
@@ -44,6 +45,9 @@ def test_the_demonstration_fills_partitions_and_tells_its_figures(
         ):
             key = dg.AssetKey(["gibs", name, asset])
             assert instance.get_materialized_partitions(key) == {"2024-03-30", "2024-03-31"}
+            partitions = build_definitions(settings).get_assets_def(key).partitions_def
+            assert partitions is not None
+            assert partitions.get_partition_keys() == ["2024-03-30", "2024-03-31"]
 
 
 def test_another_folder_is_not_cleared(tmp_path: Path) -> None:

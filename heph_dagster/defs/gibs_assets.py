@@ -27,6 +27,12 @@ def asset_key(active: ActiveLayer, name: str) -> dg.AssetKey:
     return dg.AssetKey(["gibs", *projection, active.layer.identifier, name])
 
 
+def group_name(active: ActiveLayer) -> str:
+    """The group of a layer's assets: its name as far as Dagster's names go."""
+    name = active.layer.identifier.replace("-", "_").replace(".", "_")
+    return name if active.epsg == 4326 else f"{name}_epsg{active.epsg}"
+
+
 def layer_assets(active: ActiveLayer, others: list[ActiveLayer]) -> list[dg.AssetsDefinition]:
     """All assets of a layer.
 
@@ -47,7 +53,7 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         key=asset_key(active, "image"),
         partitions_def=days_of(layer),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        group_name="gibs",
+        group_name=group_name(active),
         kinds={"gdal"},
         pool=POOL,
         code_version="1",
@@ -96,7 +102,7 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         deps=deps,
         partitions_def=days_of(layer),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        group_name="gibs",
+        group_name=group_name(active),
         kinds={"opencv"},
         code_version=missing.VERSION,
         description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -68,12 +68,23 @@ def running_server(root: Path, catalogue: Catalogue, *, port: int = 0) -> Iterat
             thread.join()
 
 
+def check_port(host: str, port: int) -> None:
+    """Make sure that a server could listen on a port.
+
+    Raises:
+        PortInUseError: Another program does.
+    """
+    _listen(host, port).close()
+
+
 def free_port(preferred: int) -> int:
     """A port that is free on the loopback address: the preferred one, or else any."""
-    for port in (preferred, 0):
-        with suppress(PortInUseError), _listen("127.0.0.1", port) as listener:
-            return int(listener.getsockname()[1])
-    raise PortInUseError("no port is free on 127.0.0.1")
+    try:
+        check_port("127.0.0.1", preferred)
+    except PortInUseError:
+        preferred = 0
+    with _listen("127.0.0.1", preferred) as listener:
+        return int(listener.getsockname()[1])
 
 
 def _server(root: Path, catalogue: Catalogue) -> uvicorn.Server:
