@@ -86,4 +86,3 @@ def _supervise(commands: list[list[str]], environment: dict[str, str]) -> int:
                 service.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(service.pid, signal.SIGKILL)
-

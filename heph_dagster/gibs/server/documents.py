@@ -69,8 +69,8 @@ def _layer(layer: Layer, epsg: int, periods: Sequence[Period], service: str) -> 
     else:
         left, bottom, right, top = grid(epsg).extent
         box = ET.SubElement(element, f"{{{OWS}}}BoundingBox", crs=_crs(epsg))
-        _text(box, OWS, "LowerCorner", f"{left:g} {bottom:g}")
-        _text(box, OWS, "UpperCorner", f"{right:g} {top:g}")
+        _text(box, OWS, "LowerCorner", f"{left:.0f} {bottom:.0f}")
+        _text(box, OWS, "UpperCorner", f"{right:.0f} {top:.0f}")
     _text(element, OWS, "Identifier", layer.identifier)
     style = ET.SubElement(element, f"{{{WMTS}}}Style", isDefault="true")
     _text(style, OWS, "Title", "default")
@@ -114,7 +114,7 @@ def domains(epsg: int, periods: Sequence[Period]) -> str:
     """The answer to DescribeDomains: the bounding box, and all periods of a layer in one list."""
     root = ET.Element("Domains", {"xmlns": DOMAINS, "xmlns:ows": OWS})
     left, bottom, right, top = grid(epsg).extent
-    edges = {"minx": f"{left:g}", "miny": f"{bottom:g}", "maxx": f"{right:g}", "maxy": f"{top:g}"}
+    edges = {"minx": f"{left:.0f}", "miny": f"{bottom:.0f}", "maxx": f"{right:.0f}", "maxy": f"{top:.0f}"}
     ET.SubElement(ET.SubElement(root, "SpaceDomain"), "BoundingBox", {"crs": _crs(epsg), **edges})
     dimension = ET.SubElement(root, "DimensionDomain")
     ET.SubElement(dimension, "ows:Identifier").text = "time"
@@ -127,7 +127,7 @@ def tile_service(base: str, endpoint: str, epsg: int, layers: Iterable[Layer]) -
     """The answer to GetTileService: one group of request patterns per layer, coarsest level last."""
     service = f"{base}/twms/epsg{epsg}/{endpoint}/twms.cgi?"
     tiles = grid(epsg)
-    edges = dict(zip(("minx", "miny", "maxx", "maxy"), (f"{edge:g}" for edge in tiles.extent), strict=True))
+    edges = dict(zip(("minx", "miny", "maxx", "maxy"), (f"{edge:.0f}" for edge in tiles.extent), strict=True))
     root = ET.Element("WMS_Tile_Service", {"version": "0.1.0", "xmlns:xlink": XLINK})
     about = ET.SubElement(root, "Service")
     ET.SubElement(about, "Name").text = "WMS"

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import aiohttp
+import cv2
 import defusedxml.ElementTree as SafeET
 import numpy as np
 import pytest
@@ -259,6 +260,34 @@ def test_gdal_clients_read_the_pixels_of_the_archive(
     # The JPEG decoders of GDAL's WMS and MRF drivers differ by up to 3.
     assert np.abs(difference).max() <= 3
     assert np.abs(difference).mean() < 0.1
+
+
+POLAR_TMS = (
+    TMS.replace("4326", "{epsg}")
+    .replace(
+        "<UpperLeftX>-180</UpperLeftX><UpperLeftY>90</UpperLeftY><LowerRightX>396</LowerRightX><LowerRightY>-198</LowerRightY>",
+        "<UpperLeftX>-4194304</UpperLeftX><UpperLeftY>4194304</UpperLeftY><LowerRightX>4194304</LowerRightX>"
+        "<LowerRightY>-4194304</LowerRightY>",
+    )
+    .replace("<TileCountY>1", "<TileCountY>2")
+)
+
+
+@pytest.mark.parametrize("epsg", [3413, 3031])
+@pytest.mark.parametrize("document", [POLAR_TMS, TILED_WMS, WMTS], ids=["TMS", "TiledWMS", "WMTS"])
+def test_gdal_clients_read_polar_mosaics(tmp_path: Path, catalogue: Catalogue, document: str, epsg: int) -> None:
+    layer = catalogue[VIIRS]
+    image = cv2.resize(earth(DAY), (2048, 2048))
+    mosaic = write_day(tmp_path, layer, epsg, DAY, image)
+    with running_server(tmp_path, catalogue) as url:
+        text = document.replace("4326", str(epsg)).format(
+            url=url, layer=layer.identifier, day=DAY, title=layer.title, epsg=epsg
+        )
+        dataset = gdal().Open(text)
+        assert dataset.GetGeoTransform()[::3] == (-4194304, 4194304)
+        assert dataset.GetSpatialRef().GetAuthorityCode(None) == str(epsg)
+        pixels = dataset.ReadAsArray(buf_xsize=2048, buf_ysize=2048, interleave="pixel")
+    assert np.abs(pixels[..., :3].astype(int) - read_pixels(mosaic)).max() <= 3
 
 
 @pytest.mark.parametrize(
