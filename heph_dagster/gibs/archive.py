@@ -14,7 +14,7 @@ import numpy as np
 
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import TILE_SIZE, Tile
-from heph_dagster.gibs.mrf import MosaicWriter
+from heph_dagster.gibs.mrf import Layout, MosaicWriter
 from heph_dagster.gibs.raster import JPEG_BLACK, Image, RasterError, black, read_palette, read_pixels
 from heph_dagster.gibs.tiles import Palette
 
@@ -86,7 +86,7 @@ def write_day(root: Path, layer: Layer, epsg: int, day: date, image: Image, pale
     """
     grid = layer.grid(epsg)
     level = grid.level_of_size(image.shape[1], image.shape[0])
-    with MosaicWriter(mosaic_path(root, epsg, day, layer), epsg, level, pyramid=True) as mosaic:
+    with MosaicWriter(mosaic_path(root, epsg, day, layer), Layout(grid.window(level), pyramid=True)) as mosaic:
         for depth, matrix in enumerate(mosaic.layout.matrices):
             if depth:
                 image = _halve(image)

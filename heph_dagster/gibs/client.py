@@ -22,7 +22,7 @@ from heph_dagster import __version__
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import Tile
-from heph_dagster.gibs.mrf import MosaicWriter
+from heph_dagster.gibs.mrf import Layout, MosaicWriter
 from heph_dagster.gibs.periods import Period, parse_day, parse_periods
 from heph_dagster.gibs.tiles import TileError
 
@@ -171,8 +171,8 @@ class GibsClient:
             )
         started = time.perf_counter()
         records: list[TileRecord] = []
-        with MosaicWriter(mosaic_path(root, epsg, day, layer), epsg, level) as mosaic:
-            tiles = layer.grid(epsg).tiles(level)
+        with MosaicWriter(mosaic_path(root, epsg, day, layer), Layout(layer.grid(epsg).window(level))) as mosaic:
+            tiles = mosaic.layout.window.tiles()
 
             async def work() -> None:
                 for tile in tiles:

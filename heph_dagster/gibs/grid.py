@@ -37,6 +37,52 @@ class Resolution(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Window:
+    """A rectangle of tiles of one level: what a mosaic holds.
+
+    Attributes:
+        epsg: EPSG code of the projection.
+        level: Level.
+        col: First column.
+        row: First row.
+        cols: Number of columns; they go on at column 0 where the window crosses the antimeridian.
+        rows: Number of rows.
+    """
+
+    epsg: int
+    level: int
+    col: int
+    row: int
+    cols: int
+    rows: int
+
+    def tiles(self) -> Iterator[Tile]:
+        """The tiles of the window, row by row."""
+        columns = grid(self.epsg).matrix(self.level)[0]
+        for row in range(self.row, self.row + self.rows):
+            for col in range(self.col, self.col + self.cols):
+                yield Tile(self.level, row, col % columns)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in px, without what reaches past the imagery."""
+        width, height = grid(self.epsg).size(self.level)
+        right = self.cols * TILE_SIZE
+        if self.col + self.cols == grid(self.epsg).matrix(self.level)[0]:
+            right = width - self.col * TILE_SIZE
+        return right, min(self.rows * TILE_SIZE, height - self.row * TILE_SIZE)
+
+    @property
+    def bbox(self) -> BBox:
+        """What the window covers; a maximum beyond 180 degrees where it crosses the antimeridian."""
+        tiles = grid(self.epsg)
+        left, top = tiles.pixel_to_xy(self.level, self.col * TILE_SIZE, self.row * TILE_SIZE)
+        width, height = self.size
+        resolution = tiles.resolution(self.level)
+        return left, top - height * resolution, left + width * resolution, top
+
+
+@dataclass(frozen=True)
 class Grid:
     """The tile pyramid of one projection.
 
@@ -79,11 +125,6 @@ class Grid:
         cols, rows = self.matrix(tile.level)
         return 0 <= tile.row < rows and 0 <= tile.col < cols
 
-    def tiles(self, level: int) -> Iterator[Tile]:
-        """All tiles of a level, row by row."""
-        cols, rows = self.matrix(level)
-        return (Tile(level, row, col) for row in range(rows) for col in range(cols))
-
     def tile_bbox(self, tile: Tile) -> BBox:
         """What a tile covers, the part beyond the imagery included.
 
@@ -97,20 +138,29 @@ class Grid:
         top = self.extent[3] - tile.row * span
         return left, top - span, left + span, top
 
-    def bbox_tiles(self, level: int, bbox: BBox) -> list[Tile]:
-        """The tiles that a bounding box needs, row by row.
+    def window(self, level: int, bbox: BBox | None = None) -> Window:
+        """The tiles that a bounding box needs.
 
-        A geographic box whose west is greater than its east crosses the antimeridian. Tiles that the box
-        only touches with an edge are left out.
+        A geographic box whose west is greater than its east crosses the antimeridian; below level 2, where tiles do
+        not end there, it takes whole rows. Tiles that the box only touches with an edge are left out.
+
+        Args:
+            level: Level.
+            bbox: Box in the units of the projection; the whole imagery by default.
 
         Raises:
             ValueError: The box is empty or does not meet the imagery.
         """
+        cols, rows = self.matrix(level)
+        if bbox is None:
+            return Window(self.epsg, level, 0, 0, cols, rows)
         west, south, east, north = bbox
         if self.epsg == 4326 and west > east:
-            eastern = self.bbox_tiles(level, (west, south, self.extent[2], north))
-            western = self.bbox_tiles(level, (self.extent[0], south, east, north))
-            return sorted(set(eastern) | set(western))
+            eastern = self.window(level, (west, south, self.extent[2], north))
+            western = self.window(level, (self.extent[0], south, east, north))
+            if level < 2 or eastern.col < western.cols:
+                return Window(self.epsg, level, 0, eastern.row, cols, eastern.rows)
+            return Window(self.epsg, level, eastern.col, eastern.row, eastern.cols + western.cols, eastern.rows)
         min_x, min_y, max_x, max_y = self.extent
         if not (west < east and south < north and west < max_x and east > min_x and south < max_y and north > min_y):
             raise ValueError(
@@ -118,10 +168,25 @@ class Grid:
                 "give it as west, south, east, north"
             )
         span = self.span(level)
-        cols, rows = self.matrix(level)
-        col_range = _cells(west - min_x, east - min_x, span, cols)
-        row_range = _cells(max_y - north, max_y - south, span, rows)
-        return [Tile(level, row, col) for row in row_range for col in col_range]
+        across = _cells(west - min_x, east - min_x, span, cols)
+        down = _cells(max_y - north, max_y - south, span, rows)
+        return Window(self.epsg, level, across.start, down.start, len(across), len(down))
+
+    def window_of(self, bbox: BBox, width: int, height: int) -> Window:
+        """The window that covers exactly a box with an image of this size.
+
+        Raises:
+            ValueError: There is none: the image is not cut along tiles of a level.
+        """
+        resolution = (bbox[2] - bbox[0]) / width
+        level = round(math.log2(self.resolution_0 / resolution)) if resolution > 0 else -1
+        if level >= 0:
+            col, row = (round(edge / TILE_SIZE) for edge in self.xy_to_pixel(level, bbox[0], bbox[3]))
+            window = Window(self.epsg, level, col, row, -(-width // TILE_SIZE), -(-height // TILE_SIZE))
+            errors = [abs(a - b) for a, b in zip(window.bbox, bbox, strict=True)]
+            if window.size == (width, height) and max(errors) < self.resolution(level) / 100:
+                return window
+        raise ValueError(f"{width} x {height} px for {bbox} is no window of tiles of EPSG:{self.epsg}")
 
     def pixel_to_xy(self, level: int, col: float, row: float) -> tuple[float, float]:
         """Projected coordinates of a pixel position; (0, 0) is the top left corner, (0.5, 0.5) a centre."""

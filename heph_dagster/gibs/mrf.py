@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import math
 import os
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -28,7 +28,7 @@ import defusedxml.ElementTree as SafeET
 import numpy as np
 
 from heph_dagster.files import replacing
-from heph_dagster.gibs.grid import TILE_SIZE, Tile, grid
+from heph_dagster.gibs.grid import TILE_SIZE, Tile, Window, grid
 from heph_dagster.gibs.tiles import TileError, TileType, read_header
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _COMPRESSION = {"jpg": "JPEG", "png": "PNG"}
 _DATA_SUFFIX = {"jpg": ".pjg", "png": ".ppg"}
 _INDEX_TYPE = np.dtype([("offset", ">u8"), ("size", ">u8")])
+_EDGES = ("minx", "miny", "maxx", "maxy")
 MANIFEST_SUFFIX = ".tiles.parquet"
 
 
@@ -44,38 +45,46 @@ class MosaicError(ValueError):
     """A mosaic on disk that cannot be read."""
 
 
-def level_matrices(epsg: int, level: int, *, pyramid: bool) -> list[tuple[int, int]]:
-    """Columns and rows of each level that a mosaic holds, finest first.
-
-    A pyramid ends with a level of a single tile, as GDAL expects, which lies above GIBS's level 0.
-    """
-    matrix = grid(epsg).matrix(level)
-    matrices = [matrix]
-    while pyramid and matrix != (1, 1):
-        matrix = (math.ceil(matrix[0] / 2), math.ceil(matrix[1] / 2))
-        matrices.append(matrix)
-    return matrices
-
-
 @dataclass(frozen=True)
-class _Layout:
-    """Where each tile stands in the index of a mosaic."""
+class Layout:
+    """Where each tile stands in the index of a mosaic.
 
-    level: int
-    matrices: list[tuple[int, int]]
+    Attributes:
+        window: What the mosaic holds of its finest level.
+        pyramid: Whether the coarser levels follow, down to a single tile, which lies above GIBS's level 0.
+    """
 
-    @property
+    window: Window
+    pyramid: bool = False
+
+    @cached_property
+    def matrices(self) -> list[tuple[int, int]]:
+        """Columns and rows of each level, finest first."""
+        matrices = [(self.window.cols, self.window.rows)]
+        while self.pyramid and matrices[-1] != (1, 1):
+            cols, rows = matrices[-1]
+            matrices.append((-(-cols // 2), -(-rows // 2)))
+        return matrices
+
+    @cached_property
     def tiles(self) -> int:
+        """Number of tiles of all levels."""
         return sum(cols * rows for cols, rows in self.matrices)
 
     def position(self, tile: Tile) -> int | None:
-        depth = self.level - tile.level
+        """Place of a tile in the index, or None where the mosaic does not reach."""
+        depth = self.window.level - tile.level
         if not 0 <= depth < len(self.matrices):
             return None
         cols, rows = self.matrices[depth]
-        if not (0 <= tile.row < rows and 0 <= tile.col < cols):
+        col, row = tile.col, tile.row
+        if not depth:
+            columns = grid(self.window.epsg).matrix(tile.level)[0]
+            row -= self.window.row
+            col = (col - self.window.col) % columns if 0 <= col < columns else -1
+        if not (0 <= row < rows and 0 <= col < cols):
             return None
-        return sum(c * r for c, r in self.matrices[:depth]) + tile.row * cols + tile.col
+        return sum(c * r for c, r in self.matrices[:depth]) + row * cols + col
 
 
 class MosaicWriter:
@@ -84,18 +93,15 @@ class MosaicWriter:
     All tiles must be of one type, because GDAL decodes mosaics of mixed tiles wrongly.
     """
 
-    def __init__(self, path: Path, epsg: int, level: int, *, pyramid: bool = False) -> None:
+    def __init__(self, path: Path, layout: Layout) -> None:
         """Begin a mosaic.
 
         Args:
             path: The `.mrf` file to publish.
-            epsg: Projection.
-            level: Finest level.
-            pyramid: Whether the coarser levels are stored too.
+            layout: What it holds.
         """
         self.path = path
-        self.epsg = epsg
-        self.layout = _Layout(level, level_matrices(epsg, level, pyramid=pyramid))
+        self.layout = layout
         self.type: TileType | None = None
         self._index = np.zeros(self.layout.tiles, _INDEX_TYPE)
         self._digests: dict[int, bytes] = {}
@@ -179,8 +185,7 @@ class MosaicWriter:
         return self.path
 
     def _xml(self, tile_type: TileType, data: str, index: str) -> str:
-        tiles = grid(self.epsg)
-        width, height = tiles.size(self.layout.level)
+        width, height = self.layout.window.size
         root = ET.Element("MRF_META")
         raster = ET.SubElement(root, "Raster")
         bands = str(tile_type.bands)
@@ -200,9 +205,9 @@ class MosaicWriter:
         if len(self.layout.matrices) > 1:
             ET.SubElement(root, "Rsets", model="uniform", scale="2")
         geo = ET.SubElement(root, "GeoTags")
-        edges = map(str, tiles.extent)
-        ET.SubElement(geo, "BoundingBox", dict(zip(("minx", "miny", "maxx", "maxy"), edges, strict=True)))
-        ET.SubElement(geo, "Projection").text = f"EPSG:{self.epsg}"
+        edges = map(repr, self.layout.window.bbox)
+        ET.SubElement(geo, "BoundingBox", dict(zip(_EDGES, edges, strict=True)))
+        ET.SubElement(geo, "Projection").text = f"EPSG:{self.layout.window.epsg}"
         ET.indent(root)
         return ET.tostring(root, encoding="unicode") + "\n"
 
@@ -223,7 +228,8 @@ class Mosaic:
         """
         self.path = path
         try:
-            raster = SafeET.fromstring(path.read_bytes()).find("Raster")
+            root = SafeET.fromstring(path.read_bytes())
+            raster = root.find("Raster")
             size, page = raster.find("Size").attrib, raster.find("PageSize").attrib
             self.compression: str = raster.findtext("Compression", "PNG")
             suffix = ".pjg" if self.compression == "JPEG" else ".ppg"
@@ -231,14 +237,17 @@ class Mosaic:
             index_path = path.with_name(raster.findtext("IndexFile", path.with_suffix(".idx").name).strip())
             if (page["x"], page["y"]) != (str(TILE_SIZE), str(TILE_SIZE)):
                 raise MosaicError(f"{path}: pages of {page['x']} x {page['y']} px, not {TILE_SIZE} x {TILE_SIZE}")
-            level = grid(epsg).level_of_size(int(size["x"]), int(size["y"]))
+            width, height = int(size["x"]), int(size["y"])
+            box = root.find("GeoTags/BoundingBox")
+            edges = grid(epsg).extent if box is None else (float(box.attrib[edge]) for edge in _EDGES)
+            left, bottom, right, top = edges
+            window = grid(epsg).window_of((left, bottom, right, top), width, height)
         except (AttributeError, KeyError, ET.ParseError) as error:
             raise MosaicError(f"{path} is not an MRF: {error}") from error
+        except ValueError as error:
+            raise MosaicError(f"{path}: {error}") from error
         self._index = np.fromfile(index_path, _INDEX_TYPE)
-        single = _Layout(level, level_matrices(epsg, level, pyramid=False))
-        self.layout = (
-            single if len(self._index) == single.tiles else _Layout(level, level_matrices(epsg, level, pyramid=True))
-        )
+        self.layout = Layout(window, pyramid=len(self._index) != Layout(window).tiles)
         if len(self._index) < self.layout.tiles:
             raise MosaicError(
                 f"{index_path} has {len(self._index)} entries where {self.layout.tiles} are needed: "
@@ -261,7 +270,7 @@ class Mosaic:
     @property
     def level(self) -> int:
         """The finest level."""
-        return self.layout.level
+        return self.layout.window.level
 
     @property
     def levels(self) -> range:

@@ -30,7 +30,7 @@ def test_a_png_day_keeps_every_pixel_and_has_all_levels(tmp_path: Path, png_laye
     np.testing.assert_array_equal(read_pixels(path), image)
     with Mosaic(path, 4326) as mosaic:
         assert mosaic.levels == range(2)
-        assert all(mosaic.tile(tile) for level in range(2) for tile in png_layer.grid(4326).tiles(level))
+        assert all(mosaic.tile(tile) for level in range(2) for tile in png_layer.grid(4326).window(level).tiles())
         assert mosaic.tile(Tile(-1, 0, 0)) is not None
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from heph_dagster.gibs.grid import GRIDS, RESOLUTIONS, TILE_SIZE, Tile, grid, resolution
+from heph_dagster.gibs.grid import GRIDS, RESOLUTIONS, TILE_SIZE, Tile, Window, grid, resolution
 
 WORLD = grid(4326)
 epsgs = st.sampled_from(sorted(GRIDS))
@@ -68,15 +68,15 @@ def test_pixels_and_coordinates_are_inverse(epsg: int, level: int, across: float
 @given(epsgs, st.integers(0, 5), st.data())
 def test_a_tile_is_what_its_own_box_needs(epsg: int, level: int, data: st.DataObject) -> None:
     tiles = grid(epsg)
-    tile = data.draw(st.sampled_from(list(tiles.tiles(level))))
-    assert tiles.bbox_tiles(level, tiles.tile_bbox(tile)) == [tile]
+    tile = data.draw(st.sampled_from(list(tiles.window(level).tiles())))
+    assert list(tiles.window(level, tiles.tile_bbox(tile)).tiles()) == [tile]
 
 
 @given(levels, st.floats(-180, 179), st.floats(-90, 89), st.floats(1e-3, 20), st.floats(1e-3, 20))
 def test_the_tiles_of_a_box_cover_it(level: int, west: float, south: float, width: float, height: float) -> None:
     assume(level < 6)
     east, north = min(west + width, 180), min(south + height, 90)
-    boxes = [WORLD.tile_bbox(tile) for tile in WORLD.bbox_tiles(level, (west, south, east, north))]
+    boxes = [WORLD.tile_bbox(tile) for tile in WORLD.window(level, (west, south, east, north)).tiles()]
     assert min(box[0] for box in boxes) <= west + ROUNDING
     assert max(box[2] for box in boxes) >= east - ROUNDING
     assert min(box[1] for box in boxes) <= south + ROUNDING
@@ -86,9 +86,23 @@ def test_the_tiles_of_a_box_cover_it(level: int, west: float, south: float, widt
 
 
 def test_a_box_across_the_antimeridian_takes_tiles_from_both_ends() -> None:
-    tiles = WORLD.bbox_tiles(3, (170, -10, -170, 10))
-    assert {tile.col for tile in tiles} == {0, 9}
-    assert len(tiles) == len(set(tiles))
+    window = WORLD.window(3, (170, -10, -170, 10))
+    assert list(window.tiles()) == [Tile(3, 2, 9), Tile(3, 2, 0)]
+    assert window.bbox == (144, -18, 216, 18)
+    assert window.size == (1024, 512)
+    # Below level 2 tiles do not end at the antimeridian, and a box around the world is the world.
+    assert WORLD.window(1, (170, -10, -170, 10)).cols == 3
+    assert WORLD.window(3, (-10, -10, -11, 10)) == WORLD.window(3, (-180, -10, 180, 10))
+
+
+@given(epsgs, st.integers(0, 6), st.data())
+def test_a_window_is_known_by_its_box_and_size(epsg: int, level: int, data: st.DataObject) -> None:
+    tiles = grid(epsg)
+    cols, rows = tiles.matrix(level)
+    col, row = data.draw(st.integers(0, cols - 1)), data.draw(st.integers(0, rows - 1))
+    window = Window(epsg, level, col, row, data.draw(st.integers(1, cols - col)), data.draw(st.integers(1, rows - row)))
+    assert tiles.window_of(window.bbox, *window.size) == window
+    assert len(list(window.tiles())) == window.cols * window.rows
 
 
 @given(st.integers(1, 400_000))
@@ -107,7 +121,7 @@ def test_the_level_of_a_width_is_the_coarsest_that_is_wide_enough(width: int) ->
             lambda: WORLD.tile_bbox(Tile(2, 3, 0)),
             "row 3, column 0 is outside level 2 .* 3 rows and 5 columns",
         ),
-        (lambda: WORLD.bbox_tiles(2, (10, 20, 20, 10)), "is empty or lies outside"),
+        (lambda: WORLD.window(2, (10, 20, 20, 10)), "is empty or lies outside"),
         (lambda: WORLD.finest_level("30m"), "no tile matrix set '30m'; it has 16km, 2km"),
         (lambda: WORLD.level_of_size(4096, 2048), "4096 x 2048 px is not the size of any level"),
         (lambda: WORLD.size(-1), "levels count from 0"),

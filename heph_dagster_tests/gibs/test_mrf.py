@@ -11,11 +11,12 @@ import pytest
 
 from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.grid import Tile, grid
-from heph_dagster.gibs.mrf import Mosaic, MosaicError, MosaicWriter, generation_files, manifest_path
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, MosaicWriter, generation_files, manifest_path
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.tiles import TileError
 from heph_dagster_tests.conftest import earth
 
+WORLD = Layout(grid(4326).window(1))
 PALETTE = ((0, 0, 0, 0), (255, 255, 255, 255), (200, 100, 50, 128))
 
 
@@ -25,14 +26,14 @@ def tile_bytes(seed: int, channels: tuple[int, ...] = (3,)) -> bytes:
 
 
 def write(path: Path, tiles: dict[Tile, bytes], level: int = 1, epsg: int = 4326) -> Path:
-    with MosaicWriter(path, epsg, level) as mosaic:
+    with MosaicWriter(path, Layout(grid(epsg).window(level))) as mosaic:
         for tile, data in tiles.items():
             mosaic.put(tile, data)
         return mosaic.publish()
 
 
 def all_tiles(level: int = 1, offset: int = 0) -> dict[Tile, bytes]:
-    return {tile: tile_bytes(number + offset) for number, tile in enumerate(grid(4326).tiles(level))}
+    return {tile: tile_bytes(number + offset) for number, tile in enumerate(grid(4326).window(level).tiles())}
 
 
 def test_tiles_come_back_unchanged_whatever_their_order(tmp_path: Path) -> None:
@@ -66,8 +67,8 @@ def test_gdal_reads_every_kind_of_png_as_it_was_written(tmp_path: Path, channels
     rng = np.random.default_rng(7)
     top = 256 if palette is None else len(palette)
     world = rng.integers(0, top, (640, 1280, *channels), dtype=np.uint8)
-    with MosaicWriter(tmp_path / "a.mrf", 4326, 1) as mosaic:
-        for tile in grid(4326).tiles(1):
+    with MosaicWriter(tmp_path / "a.mrf", WORLD) as mosaic:
+        for tile in grid(4326).window(1).tiles():
             pixels = np.zeros((512, 512, *channels), np.uint8)
             part = world[tile.row * 512 : tile.row * 512 + 512, tile.col * 512 : tile.col * 512 + 512]
             pixels[: part.shape[0], : part.shape[1]] = part
@@ -80,7 +81,7 @@ def test_gdal_reads_every_kind_of_png_as_it_was_written(tmp_path: Path, channels
 def test_polar_mosaics_have_their_place(tmp_path: Path, epsg: int) -> None:
     from heph_dagster.gibs.raster import gdal
 
-    tiles = {tile: tile_bytes(number) for number, tile in enumerate(grid(epsg).tiles(0))}
+    tiles = {tile: tile_bytes(number) for number, tile in enumerate(grid(epsg).window(0).tiles())}
     dataset = gdal().Open(str(write(tmp_path / "a.mrf", tiles, level=0, epsg=epsg)))
     assert dataset.GetGeoTransform() == (-4194304, 8192, 0, 4194304, 0, -8192)
     assert dataset.GetSpatialRef().GetAuthorityCode(None) == str(epsg)
@@ -131,12 +132,12 @@ def test_two_writers_do_not_damage_each_other(tmp_path: Path) -> None:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
     with Mosaic(path, 4326) as mosaic:
-        found = {tile: mosaic.tile(tile) for tile in grid(4326).tiles(1)}
+        found = {tile: mosaic.tile(tile) for tile in grid(4326).window(1).tiles()}
     assert found in (all_tiles(), all_tiles(offset=1000))
 
 
 def test_refused_tiles(tmp_path: Path) -> None:
-    with MosaicWriter(tmp_path / "a.mrf", 4326, 1) as mosaic:
+    with MosaicWriter(tmp_path / "a.mrf", WORLD) as mosaic:
         mosaic.put(Tile(1, 0, 0), tile_bytes(1))
         with pytest.raises(TileError, match="was already added"):
             mosaic.put(Tile(1, 0, 0), tile_bytes(1))
@@ -150,7 +151,7 @@ def test_refused_tiles(tmp_path: Path) -> None:
 
 def test_an_empty_mosaic_is_not_published(tmp_path: Path) -> None:
     with (
-        MosaicWriter(tmp_path / "day" / "a.mrf", 4326, 1) as mosaic,
+        MosaicWriter(tmp_path / "day" / "a.mrf", WORLD) as mosaic,
         pytest.raises(MosaicError, match="without tiles"),
     ):
         mosaic.publish()

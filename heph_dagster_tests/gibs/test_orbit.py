@@ -178,7 +178,7 @@ def test_levels_agree(day):
     coarse, fine = coverage(SNPP, day, 0), coverage(SNPP, day, 1)
     imaged = fine.imaged.reshape(320, 2, 640, 2).mean(axis=(1, 3))
     assert (np.abs(coarse.imaged - imaged) > 0.75).mean() < 1e-3
-    assert coarse.imaged.mean() == pytest.approx(fine.imaged.mean(), abs=2e-3)
+    assert coarse.imaged.mean() == pytest.approx(fine.imaged.mean(), abs=4e-3)  # a row of level 0 is 1/320
 
 
 @pytest.mark.parametrize(
