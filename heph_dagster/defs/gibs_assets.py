@@ -11,7 +11,8 @@ from heph_dagster.anomalies import missing
 from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.reports import conclude, picture
 from heph_dagster.defs.resources import Gibs
-from heph_dagster.gibs.client import FailedDay, FetchedDay, GibsClient, fetch_days
+from heph_dagster.gibs.client import GibsClient
+from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
 from heph_dagster.gibs.mrf import MosaicError
 from heph_dagster.gibs.preview import thumbnail
 from heph_dagster.gibs.raster import RasterError
@@ -68,7 +69,8 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         days = [date.fromisoformat(key) for key in context.partition_keys]
         client = GibsClient(gibs.url, gibs.endpoint, connections=gibs.connections)
         level = min(gibs.level, layer.finest_level(epsg))
-        results = fetch_days(client, layer, epsg, days, level, gibs.root)
+        # A day that is on disk is asked for again: NASA may have replaced it.
+        results = fetch_days(client, DayRequest(layer, epsg, level, gibs.root, refresh=True), days)
         done = {result.day: _image_metadata(result) for result in results if isinstance(result, FetchedDay)}
         conclude(context, done, {result.day: result.error for result in results if isinstance(result, FailedDay)})
 
@@ -79,9 +81,11 @@ def _image_metadata(fetched: FetchedDay) -> dict[str, Any]:
     return {
         "preview": picture(thumbnail(fetched.path)),
         "path": dg.MetadataValue.path(str(fetched.path)),
+        "outcome": fetched.outcome,
         "level": fetched.level,
         "tiles": fetched.tiles,
         "absent_tiles": fetched.absent,
+        "changed_tiles": fetched.changed,
         "bytes": fetched.bytes,
         "seconds": round(fetched.seconds, 3),
         "verified_by": fetched.verified_by,

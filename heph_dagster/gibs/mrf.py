@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import defusedxml.ElementTree as SafeET
 import numpy as np
+from numpy.typing import NDArray
 
 from heph_dagster.files import replacing
 from heph_dagster.gibs.grid import TILE_SIZE, Tile, Window, grid
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _COMPRESSION = {"jpg": "JPEG", "png": "PNG"}
 _DATA_SUFFIX = {"jpg": ".pjg", "png": ".ppg"}
 _INDEX_TYPE = np.dtype([("offset", ">u8"), ("size", ">u8")])
+Index = NDArray[np.void]
 _EDGES = ("minx", "miny", "maxx", "maxy")
 MANIFEST_SUFFIX = ".tiles.parquet"
 
@@ -103,8 +105,7 @@ class MosaicWriter:
         self.path = path
         self.layout = layout
         self.type: TileType | None = None
-        self._index = np.zeros(self.layout.tiles, _INDEX_TYPE)
-        self._digests: dict[int, bytes] = {}
+        self._index = empty_index(layout)
         self._end = 0
         self._part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part")
         self._data: BinaryIO | None = None
@@ -134,26 +135,22 @@ class MosaicWriter:
         header = read_header(data)
         if (header.width, header.height) != (TILE_SIZE, TILE_SIZE):
             raise TileError(f"{tile} is {header.width} x {header.height} px instead of {TILE_SIZE} x {TILE_SIZE}")
-        if self.type is None:
+        if self.type is None and header.type.storable:
             self.type = header.type
         if header.type != self.type:
-            raise TileError(f"{tile} is {header.type}, but the mosaic's other tiles are {self.type}")
+            raise TileError(f"{tile} is {header.type}, which does not go with a mosaic of {self.type or 'whole bytes'}")
         position = self.layout.position(tile)
-        if position is None or position in self._digests:
+        if position is None or self._index[position]["size"]:
             raise TileError(f"{tile} {'is outside this mosaic' if position is None else 'was already added'}")
-        if self._data is None:  # not before: a day that the server lacks leaves no folder behind
+        if self._data is None:  # not before: a mosaic that gets no tile leaves no folder behind
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._data = self._part.open("wb")
         self._data.write(data)
         self._index[position] = (self._end, len(data))
-        self._digests[position] = hashlib.sha256(data).digest()
         self._end += len(data)
 
-    def publish(self, manifest: pa.Table | None = None) -> Path:
+    def publish(self) -> Path:
         """Put the mosaic in place, replacing the one that was there.
-
-        Args:
-            manifest: What is known of each tile's origin, kept beside the mosaic.
 
         Returns:
             The `.mrf` file.
@@ -164,52 +161,81 @@ class MosaicWriter:
         if self._data is None or self.type is None:
             raise MosaicError(f"{self.path}: a mosaic without tiles is not published")
         self._data.flush()
-        os.fsync(self._data.fileno())
-        digest = hashlib.sha256(b"".join(self._digests[position] for position in sorted(self._digests))).hexdigest()
-        stem = f"{self.path.stem}.{digest[:12]}"
-        data, index = (self.path.with_name(stem + suffix) for suffix in (_DATA_SUFFIX[self.type.format], ".idx"))
-        with _locked(self.path.parent):
-            with replacing(index) as part:
-                self._index.tofile(part)
-            if manifest is not None:
-                import pyarrow.parquet as pq
+        return publish_mosaic(self.path, self.layout, self.type, self._index, self._part)
 
-                with replacing(self.path.with_name(stem + MANIFEST_SUFFIX)) as part:
-                    pq.write_table(manifest, part, compression="zstd")
-            self._part.replace(data)
-            with replacing(self.path) as part:
-                part.write_text(self._xml(self.type, data.name, index.name), "utf-8")
-            for old in generation_files(self.path):
-                if not old.name.startswith(stem + "."):
-                    old.unlink()
-        return self.path
 
-    def _xml(self, tile_type: TileType, data: str, index: str) -> str:
-        width, height = self.layout.window.size
-        root = ET.Element("MRF_META")
-        raster = ET.SubElement(root, "Raster")
-        bands = str(tile_type.bands)
-        ET.SubElement(raster, "Size", x=str(width), y=str(height), c=bands)
-        ET.SubElement(raster, "PageSize", x=str(TILE_SIZE), y=str(TILE_SIZE), c=bands)
-        compression = "PPNG" if tile_type.palette is not None else _COMPRESSION[tile_type.format]
-        ET.SubElement(raster, "Compression").text = compression
-        ET.SubElement(raster, "DataFile").text = data
-        ET.SubElement(raster, "IndexFile").text = index
-        if tile_type.palette is not None:
-            palette = ET.SubElement(raster, "Palette")
-            ET.SubElement(palette, "Size").text = str(len(tile_type.palette))
-            ET.SubElement(palette, "Model").text = "RGB"
-            for number, entry in enumerate(tile_type.palette):
-                colour = {f"c{band}": str(value) for band, value in enumerate(entry, 1)}
-                ET.SubElement(palette, "Entry", {"idx": str(number), **colour})
-        if len(self.layout.matrices) > 1:
-            ET.SubElement(root, "Rsets", model="uniform", scale="2")
-        geo = ET.SubElement(root, "GeoTags")
-        edges = map(repr, self.layout.window.bbox)
-        ET.SubElement(geo, "BoundingBox", dict(zip(_EDGES, edges, strict=True)))
-        ET.SubElement(geo, "Projection").text = f"EPSG:{self.layout.window.epsg}"
-        ET.indent(root)
-        return ET.tostring(root, encoding="unicode") + "\n"
+def empty_index(layout: Layout) -> Index:
+    """An index without tiles: offset and size in bytes, big-endian, of each tile of a layout."""
+    return np.zeros(layout.tiles, _INDEX_TYPE)
+
+
+def publish_mosaic(
+    path: Path, layout: Layout, tile_type: TileType, index: Index, data: Path, manifest: pa.Table | None = None
+) -> Path:
+    """Put a mosaic in place, replacing the one that was there.
+
+    Args:
+        path: The `.mrf` file.
+        layout: What the mosaic holds.
+        tile_type: Type of all its tiles.
+        index: Offset and size of each tile in `data`; size 0 for a hole.
+        data: The tiles' bytes, in the same folder; the file is moved.
+        manifest: What is known of each tile's origin, kept beside the mosaic.
+
+    Returns:
+        The `.mrf` file.
+    """
+    # The digest covers the index: the same tiles in another order are other files, and no reader mixes the two.
+    digest = hashlib.sha256(index.tobytes())
+    with data.open("rb") as tiles:
+        os.fsync(tiles.fileno())
+        while block := tiles.read(1 << 20):
+            digest.update(block)
+    stem = f"{path.stem}.{digest.hexdigest()[:12]}"
+    data_path, index_path = (path.with_name(stem + suffix) for suffix in (_DATA_SUFFIX[tile_type.format], ".idx"))
+    with _locked(path.parent):
+        with replacing(index_path) as part:
+            index.tofile(part)
+        if manifest is not None:
+            import pyarrow.parquet as pq
+
+            with replacing(path.with_name(stem + MANIFEST_SUFFIX)) as part:
+                pq.write_table(manifest, part, compression="zstd")
+        data.replace(data_path)
+        with replacing(path) as part:
+            part.write_text(_xml(layout, tile_type, data_path.name, index_path.name), "utf-8")
+        for old in generation_files(path):
+            if not old.name.startswith(stem + "."):
+                old.unlink()
+    return path
+
+
+def _xml(layout: Layout, tile_type: TileType, data: str, index: str) -> str:
+    width, height = layout.window.size
+    root = ET.Element("MRF_META")
+    raster = ET.SubElement(root, "Raster")
+    bands = str(tile_type.bands)
+    ET.SubElement(raster, "Size", x=str(width), y=str(height), c=bands)
+    ET.SubElement(raster, "PageSize", x=str(TILE_SIZE), y=str(TILE_SIZE), c=bands)
+    compression = "PPNG" if tile_type.palette is not None else _COMPRESSION[tile_type.format]
+    ET.SubElement(raster, "Compression").text = compression
+    ET.SubElement(raster, "DataFile").text = data
+    ET.SubElement(raster, "IndexFile").text = index
+    if tile_type.palette is not None:
+        palette = ET.SubElement(raster, "Palette")
+        ET.SubElement(palette, "Size").text = str(len(tile_type.palette))
+        ET.SubElement(palette, "Model").text = "RGB"
+        for number, entry in enumerate(tile_type.palette):
+            colour = {f"c{band}": str(value) for band, value in enumerate(entry, 1)}
+            ET.SubElement(palette, "Entry", {"idx": str(number), **colour})
+    if len(layout.matrices) > 1:
+        ET.SubElement(root, "Rsets", model="uniform", scale="2")
+    geo = ET.SubElement(root, "GeoTags")
+    edges = map(repr, layout.window.bbox)
+    ET.SubElement(geo, "BoundingBox", dict(zip(_EDGES, edges, strict=True)))
+    ET.SubElement(geo, "Projection").text = f"EPSG:{layout.window.epsg}"
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
 
 
 class Mosaic:
@@ -227,6 +253,13 @@ class Mosaic:
             MosaicError: It is damaged, or not a global mosaic of a GIBS grid.
         """
         self.path = path
+        try:
+            self._open(epsg)
+        except FileNotFoundError:
+            self._open(epsg)  # replaced between reading the XML and opening the files it names
+
+    def _open(self, epsg: int) -> None:
+        path = self.path
         try:
             root = SafeET.fromstring(path.read_bytes())
             raster = root.find("Raster")

@@ -1,10 +1,18 @@
-"""What a JPEG or PNG tile is, read from its header without decoding it."""
+"""What a JPEG or PNG tile is, and whether all of it is there."""
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+import cv2
+import numpy as np
+
+from heph_dagster.gibs.grid import TILE_SIZE
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -26,15 +34,22 @@ class TileType:
         format: `jpg` or `png`.
         bands: Bands as stored: 1 for grey or palette, 2 grey + alpha, 3 RGB, 4 RGBA.
         palette: RGBA entries of a palette image, else None.
+        depth: Bits a sample.
     """
 
     format: Literal["jpg", "png"]
     bands: int
     palette: Palette | None = None
+    depth: int = 8
 
     def __str__(self) -> str:
         kind = f"palette of {len(self.palette)}" if self.palette is not None else f"{self.bands} band(s)"
-        return f"{self.format}, {kind}"
+        return f"{self.format}, {kind} of {self.depth} bits"
+
+    @property
+    def storable(self) -> bool:
+        """Whether GDAL's MRF driver reads such tiles: it unpacks no small samples, and hands out garbage instead."""
+        return self.depth == 8 and self.bands != 2
 
 
 @dataclass(frozen=True)
@@ -59,36 +74,78 @@ def read_header(data: bytes) -> TileHeader:
             return _png_header(data)
         if data.startswith(b"\xff\xd8"):
             return _jpeg_header(data)
-    except (struct.error, IndexError):
+    except TileError:
+        raise
+    except (struct.error, IndexError, ValueError):
         raise TileError(f"the image is cut short after {len(data)} bytes") from None
     raise TileError(f"{len(data)} bytes that are neither JPEG nor PNG, beginning with {data[:24]!r}")
+
+
+def check_tile(data: bytes) -> TileHeader:
+    """Header of a tile, having made sure that the whole of it can be decoded.
+
+    Raises:
+        TileError: It is no JPEG or PNG, of another size than 512 x 512 px, or damaged.
+    """
+    header = read_header(data)
+    if (header.width, header.height) != (TILE_SIZE, TILE_SIZE):
+        raise TileError(f"the tile is {header.width} x {header.height} px instead of {TILE_SIZE} x {TILE_SIZE}")
+    if header.type.format == "png":
+        _check_png(data)
+    else:
+        # Entropy decoding finds the damage; an eighth of the size saves the rest of the work.
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        if pixels is None or pixels.shape != (TILE_SIZE // 8, TILE_SIZE // 8):
+            raise TileError("the JPEG cannot be decoded")
+    return header
+
+
+def to_rgba(data: bytes) -> bytes:
+    """A PNG tile of any kind as one of RGBA with 8 bits, without loss."""
+    from PIL import Image
+
+    target = io.BytesIO()
+    Image.open(io.BytesIO(data)).convert("RGBA").save(target, "PNG")
+    return target.getvalue()
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Names and contents of a PNG's chunks, having compared their checksums."""
+    position = len(PNG_SIGNATURE)
+    while position < len(data):
+        size, name = struct.unpack(">I4s", data[position : position + 8])
+        end = position + 8 + size
+        (checksum,) = struct.unpack(">I", data[end : end + 4])
+        if zlib.crc32(data[position + 4 : end]) != checksum:
+            raise TileError(f"the PNG is damaged: chunk {name!r} has another checksum")
+        yield name, data[position + 8 : end]
+        position = end + 4
+
+
+def _check_png(data: bytes) -> None:
+    try:
+        pixels = zlib.decompress(b"".join(body for name, body in _chunks(data) if name == b"IDAT"))
+    except (struct.error, zlib.error) as error:
+        raise TileError(f"the PNG cannot be decoded: {error}") from None
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    if not interlaced and len(pixels) != height * (1 + -(-width * depth * samples // 8)):
+        raise TileError(f"the PNG cannot be decoded: {len(pixels)} bytes of pixels are not {width} x {height} px")
 
 
 def _png_header(data: bytes) -> TileHeader:
     if data[-8:-4] != b"IEND":
         raise TileError(f"the PNG is cut short: no end marker after {len(data)} bytes")
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
-    if colour not in _PNG_BANDS or depth != 8:
-        # GDAL's MRF driver does not unpack smaller samples, and hands out garbage without an error.
-        raise TileError(
-            f"a PNG of colour type {colour} with {depth} bits a sample cannot be stored in a mosaic: 8 are needed"
-        )
+    if colour not in _PNG_BANDS or depth > 8:
+        raise TileError(f"a PNG of colour type {colour} with {depth} bits a sample cannot be a tile")
     entries = _png_palette(data) if colour == 3 else None
-    return TileHeader(TileType("png", _PNG_BANDS[colour], entries), width, height)
+    return TileHeader(TileType("png", _PNG_BANDS[colour], entries, depth), width, height)
 
 
 def _png_palette(data: bytes) -> Palette:
-    colours, alphas, position = b"", b"", 8
-    while position < len(data):
-        size, name = struct.unpack(">I4s", data[position : position + 8])
-        body = data[position + 8 : position + 8 + size]
-        if name == b"PLTE":
-            colours = body
-        elif name == b"tRNS":
-            alphas = body
-        elif name == b"IDAT":
-            break
-        position += size + 12
+    chunks = dict(_chunks(data[: data.index(b"IDAT") - 4]))
+    colours, alphas = chunks.get(b"PLTE", b""), chunks.get(b"tRNS", b"")
     return tuple((*colours[3 * i : 3 * i + 3], alphas[i] if i < len(alphas) else 255) for i in range(len(colours) // 3))
 
 

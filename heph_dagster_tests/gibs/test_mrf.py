@@ -143,7 +143,9 @@ def test_refused_tiles(tmp_path: Path) -> None:
             mosaic.put(Tile(1, 0, 0), tile_bytes(1))
         with pytest.raises(TileError, match="is outside this mosaic"):
             mosaic.put(Tile(1, 0, 3), tile_bytes(1))
-        with pytest.raises(TileError, match=r"is png, 4 band\(s\), but the mosaic's other tiles are png, 3 band\(s\)"):
+        with pytest.raises(
+            TileError, match=r"is png, 4 band\(s\) of 8 bits, which does not go with a mosaic of png, 3 band\(s\)"
+        ):
             mosaic.put(Tile(1, 0, 1), tile_bytes(1, (4,)))
         with pytest.raises(TileError, match="is 10 x 20 px instead of 512 x 512"):
             mosaic.put(Tile(1, 0, 1), encode(np.zeros((20, 10, 3), np.uint8), "png"))

@@ -50,7 +50,7 @@ def test_png_palette_with_transparency() -> None:
         (b"\xff\xd8\xff\xd9", "the image is cut short after 4 bytes"),
         (
             saved(Pillow.fromarray(RGB[..., 0].astype(np.uint16)), "PNG"),
-            "16 bits a sample cannot be stored in a mosaic: 8 are needed",
+            "16 bits a sample cannot be a tile",
         ),
     ],
 )
