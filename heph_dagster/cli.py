@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from heph_dagster import __version__
+from heph_dagster.errors import HephError
 
 _NAME_WIDTH = 48
 
@@ -46,7 +47,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError) as error:
+        except (HephError, ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 

@@ -37,6 +37,7 @@ LAYERS = ("MODIS_Terra_Data_No_Data", *DEFAULT_LAYERS)
 """In the order of their runs: the MODIS masks use the no-data layer."""
 LARGE_HOLE_KM = 300.0
 _FOUND_SHARE = 0.5
+_MADE_BY = "# Made by `heph demo`"
 
 
 @dataclass
@@ -155,9 +156,14 @@ def run_demo(root: Path, *, days: int = 30, seed: int = 0) -> DemoSummary:
 
 
 def _clear(root: Path) -> None:
-    if root.exists() and any(root.iterdir()) and not (root / ARCHIVE).is_dir():
+    if not root.exists() or not any(root.iterdir()):
+        return
+    layers = root / CATALOGUE_FILE
+    if not layers.is_file() or not layers.read_text("utf-8").startswith(_MADE_BY):
         raise ValueError(f"{root} holds something that is no demonstration; choose another folder with --root")
-    shutil.rmtree(root, ignore_errors=True)
+    for name in (ARCHIVE, str(EPSG), "dagster"):
+        if (root / name).exists():
+            shutil.rmtree(root / name)
 
 
 def _limit_days(root: Path, first: date, last: date) -> Catalogue:
@@ -168,9 +174,7 @@ def _limit_days(root: Path, first: date, last: date) -> Catalogue:
         row = load_catalogue()[name].model_copy(update=days).model_dump(mode="json", exclude_none=True)
         rows.append("[[layer]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in row.items()))
     with replacing(root / CATALOGUE_FILE) as part:
-        part.write_text(
-            "# Made by `heph demo`: the layers of its archive, and their days.\n" + "\n".join(rows), "utf-8"
-        )
+        part.write_text(f"{_MADE_BY}: the layers of its archive, and their days.\n" + "\n".join(rows), "utf-8")
     return load_catalogue(root / CATALOGUE_FILE)
 
 
@@ -178,7 +182,7 @@ def _configure(root: Path, url: str) -> Settings:
     """Settings of the demonstration's data folder: the local server in place of GIBS."""
     text = f"gibs_url = {json.dumps(url)}\nlevel = {LEVEL}\nlayers = {json.dumps(LAYERS)}\n"
     with replacing(root / SETTINGS_FILE) as part:
-        part.write_text("# Made by `heph demo`: synthetic days, from the local server.\n" + text, "utf-8")
+        part.write_text(f"{_MADE_BY}: synthetic days, from the local server.\n{text}", "utf-8")
     return Settings(data_dir=root)
 
 

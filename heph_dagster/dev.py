@@ -44,8 +44,9 @@ def run_dev(host: str, port: int, mlflow_port: int) -> int:
     python = (sys.executable, "-m")
     dagster = ("dagster", "dev", "-m", "heph_dagster.definitions", "-h", host, "-p", str(port))
     commands = {f"Dagster on http://{host}:{port}": [*python, *dagster]}
-    if (root / ARCHIVE).is_dir():
-        serve = ("heph_dagster.cli", "serve", str(root / ARCHIVE), "--port", str(urlsplit(settings.gibs_url).port))
+    gibs = urlsplit(settings.gibs_url)
+    if (root / ARCHIVE).is_dir() and gibs.hostname == "127.0.0.1":
+        serve = ("heph_dagster.cli", "serve", str(root / ARCHIVE), "--port", str(gibs.port or 80))
         commands[f"synthetic days on {settings.gibs_url}"] = [*python, *serve]
     if (store := root / "mlflow.db").exists():
         mlflow = (
@@ -69,7 +70,8 @@ def run_dev(host: str, port: int, mlflow_port: int) -> int:
 def _supervise(commands: list[list[str]], environment: dict[str, str]) -> int:
     # A shell makes its background jobs deaf to SIGINT; their children, our services, must hear it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     services = [subprocess.Popen(command, env=environment, start_new_session=True) for command in commands]
     try:
         _, status = os.wait()  # returns with whichever service ends first

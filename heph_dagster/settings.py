@@ -49,9 +49,14 @@ class Settings(BaseSettings):
         "MODIS_Terra_Data_No_Data",
     )
     level: int = Field(default=2, ge=0, le=12)
-    gibs_url: str = Field(default="https://gibs.earthdata.nasa.gov", pattern=r"^https?://\S+[^/]$")
+    gibs_url: str = Field(default="https://gibs.earthdata.nasa.gov", pattern=r"^https?://\S+$")
     endpoint: Literal["best", "std", "nrt"] = "best"
     connections: int = Field(default=10, ge=1, le=500)
+
+    @field_validator("gibs_url", mode="before")
+    @classmethod
+    def _without_slash(cls, value: Any) -> Any:
+        return value.rstrip("/") if isinstance(value, str) else value
 
     @field_validator("layers", mode="before")
     @classmethod
@@ -96,6 +101,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} in the setting layers should read <layer> or epsg<code>/<layer>")
             layer = catalogue[rest]
             layer.grid(int(epsg))
+            if not layer.tiled:
+                raise ValueError(
+                    f"{layer.identifier} is a vector layer without tiles and cannot be active: take it out"
+                )
             active.append(ActiveLayer(layer, int(epsg)))
         return active
 

@@ -74,7 +74,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, catalogue: Catalogue) -> P
         observed = np.ones(image.shape[:2], np.uint8)
         observed[280:360, 600:640] = 0
         write_day(root, catalogue[TERRA], EPSG, day, image * observed[..., None])
-        write_day(root, catalogue[NO_DATA], EPSG, day, observed, NO_DATA_PALETTE)
+        write_day(root, catalogue[NO_DATA], EPSG, day, 1 - observed, NO_DATA_PALETTE)
     for day in NDVI_DAYS:
         green = np.zeros((640, 1280, 4), np.uint8)
         green[100:500, 300:900] = (0, day.day, 0, 255)

@@ -52,6 +52,7 @@ def test_the_demonstration_fills_partitions_and_tells_its_figures(
 
 def test_another_folder_is_not_cleared(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("\\documentclass", "utf-8")
+    (tmp_path / "archive").mkdir()
     with pytest.raises(ValueError, match="holds something that is no demonstration; choose another folder with --root"):
         run_demo(tmp_path)
     assert (tmp_path / "thesis.tex").exists()

@@ -46,6 +46,10 @@ def test_active_layers_come_as_a_list_and_in_projections(monkeypatch: pytest.Mon
         Settings().active_layer(TERRA)
 
 
+def test_a_slash_at_the_end_of_the_address_does_no_harm() -> None:
+    assert Settings(gibs_url="http://127.0.0.1:8765/").gibs_url == "http://127.0.0.1:8765"
+
+
 def test_layers_of_the_data_folder_can_be_active(tmp_path: Path) -> None:
     row = 'identifier = "Mine"\ntitle = "Mine"\nformat = "png"\ntile_matrix_set = "1km"\nfirst_day = 2020-01-01\n'
     write(tmp_path, 'layers = ["Mine"]\n')
@@ -61,6 +65,11 @@ def test_layers_of_the_data_folder_can_be_active(tmp_path: Path) -> None:
         ({"layers": ["Nope"]}, UnknownLayerError, "unknown layer 'Nope'"),
         ({"layers": [f"polar/{VIIRS}"]}, ValueError, "should read <layer> or epsg<code>/<layer>"),
         ({"layers": [f"epsg3857/{VIIRS}"]}, ValueError, "is not available in EPSG:3857"),
+        (
+            {"layers": ["MODIS_Fires_All"]},
+            ValueError,
+            "is a vector layer without tiles and cannot be active: take it out",
+        ),
         ({"connections": 501}, ValidationError, "less than or equal to 500"),
         ({"gibs_url": "gibs.earthdata.nasa.gov"}, ValidationError, "gibs_url"),
         ({"leval": 2}, ValidationError, "leval\n.*Extra inputs are not permitted"),

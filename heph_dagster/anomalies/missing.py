@@ -16,7 +16,7 @@ from heph_dagster.anomalies.sphere import (
     EARTH_AREA_KM2,
     Region,
     label_regions,
-    measure_region,
+    measure_regions,
     region_areas,
     row_areas,
 )
@@ -33,8 +33,7 @@ VERSION = "1"
 # Day imagery ends at a solar zenith angle of 82 to 88 degrees. Where between them shows in the image: the black that
 # hangs together with the pole ends at about the same latitude everywhere, scalloped by the orbits, but for holes.
 _NIGHT_ZENITH_DEG = 82.0
-_NIGHT_EDGE_QUANTILE = 0.75
-_SCALLOP_DEG = 2.0
+_SCALLOP_DEG = 2.5
 SMALLEST_HOLE_KM2 = 2500.0
 """Smaller black regions are taken for dark water and noise."""
 
@@ -65,8 +64,14 @@ class MissingData:
         return ", ".join(label.name.lower().replace("_", " ") for label in self.labels)
 
 
-def no_data_mask(path: Path) -> NDArray[np.uint8]:
-    """Where a mosaic or image has no data: black in a JPEG (with its noise), transparent in a PNG.
+def no_data_mask(path: Path, layer: Layer) -> NDArray[np.uint8]:
+    """Where a day has no data: black in a JPEG layer (with its noise), transparent in a PNG layer.
+
+    The no-data layers are themselves transparent where there are data: of them, the result says where data are.
+
+    Args:
+        path: The layer's mosaic.
+        layer: The layer.
 
     Returns:
         Height x width, 1 for no data, else 0.
@@ -75,13 +80,13 @@ def no_data_mask(path: Path) -> NDArray[np.uint8]:
     if pixels.ndim == 2:
         palette = read_palette(path)
         if palette is None:
-            return (pixels == 0).astype(np.uint8)
+            return (pixels <= (JPEG_BLACK if layer.format == "jpg" else 0)).astype(np.uint8)
         transparent = np.zeros(256, np.uint8)
         transparent[: len(palette)] = [entry[3] == 0 for entry in palette]
         return transparent[pixels]
     if pixels.shape[2] == 4:
         return (pixels[..., 3] == 0).astype(np.uint8)
-    return black(pixels, JPEG_BLACK)
+    return black(pixels, JPEG_BLACK if layer.format == "jpg" else 0)
 
 
 def find_missing(
@@ -102,20 +107,26 @@ def find_missing(
         Mask, holes and verdict.
     """
     height, width = no_data.shape
+    night = _night_rows(no_data, satellite, day)
     if expected is None:
         unexpected = no_data.copy()
-        unexpected[_night_rows(no_data, satellite, day)] = 0
+        unexpected[night] = 0
     else:
-        # The two layers' edges differ by a pixel of either: a rim of one pixel belongs to the gap.
-        unexpected = no_data & cv2.erode(_fit(expected, width, height), np.ones((3, 3), np.uint8))
+        # The two layers' edges differ by a pixel of the coarser: a rim of one pixel belongs to the gap.
+        rim = np.ones((3, 3), np.uint8)
+        if expected.shape[0] < height:
+            expected = cv2.erode(expected, rim)
+            unexpected = no_data & _fit(expected, width, height)
+        else:
+            unexpected = no_data & cv2.erode(_fit(expected, width, height), rim)
     count, labels = label_regions(unexpected)
     large = np.flatnonzero(region_areas(count, labels)[1:] >= SMALLEST_HOLE_KM2) + 1
     missing = np.isin(labels, large)
     classes = np.where(no_data == 1, np.uint8(PixelClass.NOT_OBSERVED), np.uint8(PixelClass.VALID))
     classes[(unexpected == 1) & ~missing] = PixelClass.VALID
     classes[missing] = PixelClass.MISSING
-    holes = sorted((measure_region(labels, int(number)) for number in large), key=lambda hole: -hole.area_km2)
-    gaps = (classes == PixelClass.NOT_OBSERVED) & ~_night_rows(no_data, satellite, day)[:, None]
+    holes = sorted(measure_regions(labels, large.tolist()), key=lambda hole: -hole.area_km2)
+    gaps = (classes == PixelClass.NOT_OBSERVED) & ~night[:, None]
     if holes:
         verdict: tuple[Label, ...] = (Label.MISSING_UNEXPECTED,)
     elif _share(gaps) * EARTH_AREA_KM2 >= SMALLEST_HOLE_KM2:
@@ -151,10 +162,11 @@ def label_missing_data(root: Path, layer: Layer, epsg: int, day: date, no_data_l
         layer: The layer.
         epsg: Projection; only EPSG:4326 can be labelled so far.
         day: The day, whose mosaic is on disk.
-        no_data_layer: The layer that says where data are expected; used where its day is on disk.
+        no_data_layer: The layer that says where data are expected, if there is one.
 
     Raises:
         ValueError: The layer's satellite is not known, or the projection is not geographic.
+        FileNotFoundError: The no-data layer's day is not on disk.
         RasterError: The mosaic cannot be read.
     """
     if layer.satellite is None or epsg != 4326:
@@ -163,9 +175,15 @@ def label_missing_data(root: Path, layer: Layer, epsg: int, day: date, no_data_l
         )
     mosaic = mosaic_path(root, epsg, day, layer)
     expected = None
-    if no_data_layer is not None and (path := mosaic_path(root, epsg, day, no_data_layer)).exists():
-        expected = 1 - no_data_mask(path)
-    result = find_missing(no_data_mask(mosaic), layer.satellite, day, expected)
+    if no_data_layer is not None:
+        path = mosaic_path(root, epsg, day, no_data_layer)
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path} is not there: run {no_data_layer.identifier} for {day} first, "
+                "or take it out of the active layers"
+            )
+        expected = no_data_mask(path, no_data_layer)
+    result = find_missing(no_data_mask(mosaic, layer), layer.satellite, day, expected)
     mask, report = mosaic.with_suffix(".missing_data.tif"), mosaic.with_suffix(".missing_data.json")
     with replacing(mask) as part:
         write_class_raster(part, result.classes, PALETTE, like=mosaic)
@@ -207,7 +225,7 @@ def _night_rows(no_data: NDArray[np.uint8], satellite: str, day: date) -> NDArra
     night = np.zeros(height, bool)
     for rows in (slice(None), slice(None, None, -1)):
         black_from_pole = np.logical_and.accumulate(no_data[rows], axis=0).sum(axis=0)
-        edge = round(float(np.quantile(black_from_pole, _NIGHT_EDGE_QUANTILE)))
+        edge = round(float(np.median(black_from_pole)))
         night[rows][: edge + margin if edge else 0] = True
     return night & low_sun
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius (IUGG)."""
@@ -70,11 +72,22 @@ def region_areas(count: int, labels: NDArray[np.int32]) -> NDArray[np.float64]:
     return pixels
 
 
-def measure_region(labels: NDArray[np.int32], number: int) -> Region:
-    """Size and place of one region."""
+def measure_regions(labels: NDArray[np.int32], numbers: Sequence[int]) -> list[Region]:
+    """Size and place of regions.
+
+    Args:
+        labels: Height x width numbers, as `label_regions` gives them.
+        numbers: The regions to measure.
+    """
+    boxes = ndimage.find_objects(labels)
+    return [_measure(labels, number, boxes[number - 1]) for number in numbers]
+
+
+def _measure(labels: NDArray[np.int32], number: int, box: tuple[slice, slice]) -> Region:
     height, width = labels.shape
-    rows, cols = np.nonzero(labels == number)
-    cols = _unwrap(cols, width)
+    rows, cols = np.nonzero(labels[box] == number)
+    rows += box[0].start
+    cols = _unwrap(cols + box[1].start, width)
     weights = row_areas(height, width)[rows]
     step = 360.0 / width
     west, east = float(cols.min()) * step - 180, (float(cols.max()) + 1) * step - 180

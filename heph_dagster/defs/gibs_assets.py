@@ -13,7 +13,7 @@ from heph_dagster.defs.reports import conclude, picture
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
-from heph_dagster.gibs.mrf import MosaicError
+from heph_dagster.gibs.partial import StorageError
 from heph_dagster.gibs.preview import thumbnail
 from heph_dagster.gibs.raster import RasterError
 from heph_dagster.settings import ActiveLayer
@@ -70,9 +70,25 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         client = GibsClient(gibs.url, gibs.endpoint, connections=gibs.connections)
         level = min(gibs.level, layer.finest_level(epsg))
         # A day that is on disk is asked for again: NASA may have replaced it.
-        results = fetch_days(client, DayRequest(layer, epsg, level, gibs.root, refresh=True), days)
-        done = {result.day: _image_metadata(result) for result in results if isinstance(result, FetchedDay)}
-        conclude(context, done, {result.day: result.error for result in results if isinstance(result, FailedDay)})
+        request = DayRequest(layer, epsg, level, gibs.root, refresh=True)
+        done: dict[date, dict[str, Any]] = {}
+        failed: dict[date, Exception] = {}
+
+        def note(result: FetchedDay | FailedDay) -> None:
+            context.log.info("%s of %s: %s", len(done) + len(failed) + 1, len(days), result)
+            try:
+                if isinstance(result, FailedDay):
+                    failed[result.day] = result.error
+                else:
+                    done[result.day] = _image_metadata(result)
+            except RasterError as error:
+                failed[result.day] = error
+
+        try:
+            fetch_days(client, request, days, note)
+        except StorageError as error:
+            failed |= {day: error for day in days if day not in done}
+        conclude(context, done, failed)
 
     return image
 
@@ -118,7 +134,7 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         def label(day: date) -> None:
             try:
                 files = missing.label_missing_data(gibs.root, layer, epsg, day, no_data and no_data.layer)
-            except (MosaicError, RasterError, OSError) as error:
+            except (ValueError, OSError) as error:
                 failed[day] = error
             else:
                 done[day] = _missing_metadata(files)

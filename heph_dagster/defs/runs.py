@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -28,6 +28,8 @@ _INSTANCE = """\
 telemetry:
   enabled: false
 concurrency:
+  pools:
+    default_limit: 2
   runs:
     max_concurrent_runs: 2
 """
@@ -85,7 +87,8 @@ def run_range(
 ) -> RunReport:
     """Materialize all daily assets of a layer for a range of days, in this process and one run.
 
-    Where an image fails, the masks of the other days follow in runs of their own.
+    The no-data layer that the masks use comes along. Where an image fails, the masks of the other days follow in
+    runs of their own.
     The days of a layer that is not daily are asked of the server and run one by one, because Dagster keeps dynamic
     partitions in the order in which they were added.
 
@@ -102,19 +105,26 @@ def run_range(
     """
     layer = active.layer
     started = time.perf_counter()
+    if end < start:
+        raise NoDaysError(f"the range ends on {end}, before it starts on {start}")
     if layer.daily:
-        first, last = max(start, layer.first_day), min(end, layer.last_day or end)
+        # A day has a partition once it is over.
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        first, last = max(start, layer.first_day), min(end, layer.last_day or end, yesterday)
         spans = [(first, last)] if first <= last else []
     else:
         days = asyncio.run(_listed_days(settings, active, start, end))
         instance.add_dynamic_partitions(dynamic_name(layer), [day.isoformat() for day in days])
         spans = [(day, day) for day in days]
     if not spans:
-        raise NoDaysError(f"{layer.identifier} has no days from {start} to {end}; its first day is {layer.first_day}")
+        until = f"its last {layer.last_day}" if layer.last_day else "its last is yesterday's"
+        raise NoDaysError(
+            f"{layer.identifier} has no days from {start} to {end}; its first day is {layer.first_day}, {until}"
+        )
     job = definitions.resolve_implicit_global_asset_job_def()
-    image, *derived = (
-        key for name in DAILY_ASSETS if (key := asset_key(active, name)) in job.asset_layer.selected_asset_keys
-    )
+    graph = definitions.resolve_asset_graph()
+    image, *derived = (key for name in DAILY_ASSETS if graph.has(key := asset_key(active, name)))
+    upstream = {parent for key in derived for parent in graph.get(key).parent_keys} - {image}
     report = RunReport(layer.identifier)
 
     def run(keys: list[dg.AssetKey], first: date, last: date) -> None:
@@ -127,10 +137,10 @@ def run_range(
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-        _add(report, instance, result)
+        _add(report, instance, result, {image, *derived})
 
     for span in spans:
-        run([image, *derived], *span)
+        run([*upstream, image, *derived], *span)
     for key in derived:
         # A step does not run where an earlier one failed, were it for a single day: the days that it has go on.
         left = set(report.done.get(image.path[-1], [])) - set(report.done.get(key.path[-1], []))
@@ -140,11 +150,13 @@ def run_range(
     return report
 
 
-def _add(report: RunReport, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> None:
+def _add(
+    report: RunReport, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, keys: set[dg.AssetKey]
+) -> None:
     report.run_ids.append(result.run_id)
     records = instance.get_records_for_run(result.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
     for event in (record.event_log_entry.dagster_event for record in records):
-        if event is not None and event.asset_key is not None and event.partition is not None:
+        if event is not None and event.asset_key in keys and event.asset_key and event.partition:
             report.done.setdefault(event.asset_key.path[-1], []).append(date.fromisoformat(event.partition))
     for days in report.done.values():
         days.sort()

@@ -57,6 +57,8 @@ def import_image(root: Path, layer: Layer, epsg: int, day: date, source: Path, l
         )
     size = grid.size(grid.level_for_width(width) if level is None else level)
     tolerance = JPEG_BLACK if source.suffix.lower() in {".jpg", ".jpeg"} else 0
+    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey and alpha
+        pixels = pixels[..., [0, 0, 0, 1]]
     if pixels.ndim == 2 and layer.format == "jpg":
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     if pixels.ndim == 2:
@@ -127,14 +129,14 @@ def _nearest(pixels: Image, size: tuple[int, int]) -> Image:
 
 def _resample(image: Image, size: tuple[int, int], tolerance: int) -> Image:
     """Linear where there is data, weighted so that no data does not bleed in; nearest where there is none."""
-    if (image.shape[1], image.shape[0]) == size:
-        return image
     no_data = black(image, tolerance) if image.shape[2] == 3 else (image[..., 3] == 0).astype(np.uint8)
+    if (image.shape[1], image.shape[0]) == size:
+        return np.where(no_data[..., None], 0, image).astype(np.uint8)
     weight = cv2.resize(1.0 - no_data.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     weighted = np.where(no_data[..., None], 0, image).astype(np.float32)
     colour = cv2.resize(weighted, size, interpolation=cv2.INTER_LINEAR) / np.maximum(weight, 1e-6)[..., None]
-    nearest, empty = _nearest(image, size), _nearest(no_data, size) | (weight == 0)
-    return np.where(empty[..., None], nearest, np.clip(np.rint(colour), 0, 255)).astype(np.uint8)
+    empty = _nearest(no_data, size)
+    return np.where(empty[..., None], 0, np.clip(np.rint(colour), 0, 255)).astype(np.uint8)
 
 
 def _halve(image: Image) -> Image:

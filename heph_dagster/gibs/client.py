@@ -19,6 +19,7 @@ import defusedxml.ElementTree as SafeET
 from defusedxml.common import DefusedXmlException
 
 from heph_dagster import __version__
+from heph_dagster.errors import HephError
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.periods import Period, parse_day, parse_periods
@@ -34,7 +35,7 @@ TILES_OF_A_DAY = 1_000_000
 logger = logging.getLogger(__name__)
 
 
-class GibsError(Exception):
+class GibsError(HephError):
     """A request that GIBS did not answer as it should."""
 
 
@@ -74,15 +75,25 @@ class Answer:
         except ValueError as error:
             raise GibsError(f"{self.url}: header Layer-Time-Actual: {error}") from error
 
+    @property
+    def refuses_time(self) -> bool:
+        """Whether it is an exception report that finds fault with the day asked for."""
+        return self.status == 400 and any(
+            node.get("locator", "").upper() == "TIME" or "requested TIME" in (node.text or "")
+            for node in self._exceptions()
+        )
+
     def explain(self) -> str:
         """Status and what the error document says, or the beginning of the body."""
-        with suppress(ET.ParseError, DefusedXmlException, ValueError):
-            texts = [
-                (node.text or "").strip() for node in SafeET.fromstring(self.body).iter() if "Exception" in node.tag
-            ]
-            if any(texts):
-                return f"{self.status}: {' '.join(filter(None, texts))}"
+        texts = " ".join(filter(None, ((node.text or "").strip() for node in self._exceptions())))
+        if texts:
+            return f"{self.status}: {texts}"
         return f"{self.status}: {self.headers.get('Content-Type', 'no content type')}, {self.body[:80]!r}"
+
+    def _exceptions(self) -> list[ET.Element]:
+        with suppress(ET.ParseError, DefusedXmlException, ValueError):
+            return [node for node in SafeET.fromstring(self.body).iter() if "Exception" in node.tag]
+        return []
 
 
 class GibsClient:
@@ -181,6 +192,8 @@ class GibsClient:
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
                 fault = str(error) or type(error).__name__
                 continue
+            except aiohttp.ClientError as error:
+                raise GibsError(f"{url} cannot be asked: {error}") from error
             if answer.status not in _TRY_AGAIN:
                 if self._allowed < self.connections:
                     self._allowed += 1

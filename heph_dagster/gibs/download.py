@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, GibsError
 from heph_dagster.gibs.grid import BBox, Tile
-from heph_dagster.gibs.mrf import Layout
+from heph_dagster.gibs.mrf import Layout, MosaicError
 from heph_dagster.gibs.partial import UNCHANGED, PartialDay, Published, TileRecord
 from heph_dagster.gibs.tiles import TileError, check_tile
 
@@ -158,7 +159,7 @@ def fetch_days(
         for day in queue:
             try:
                 results[day] = await fetch_day(client, request, day)
-            except GibsError as error:
+            except (GibsError, TileError, MosaicError) as error:
                 results[day] = FailedDay(day, error)
             on_day(results[day])
 
@@ -167,7 +168,7 @@ def fetch_days(
         async with client:
             await _together(work(queue) for _ in range(at_once))
 
-    asyncio.run(run())
+    _run(run())
     return [results[day] for day in wanted]
 
 
@@ -214,7 +215,7 @@ async def _fetch_tile(
         raise DayNotAvailableError(f"{what}: it answered with {answer.actual_day}")
     if answer.status == UNCHANGED and known:
         return _record(tile, answer), b""
-    if answer.status == 400 and "TIME" in answer.explain().upper():
+    if answer.refuses_time:
         raise DayNotAvailableError(f"{what}: {answer.explain()}")
     if answer.status == 404 or (answer.status == 200 and _is_empty(answer)):
         return _record(tile, answer), b""
@@ -274,6 +275,17 @@ def _result(
         day, path, next(iter(records)).level, outcome, len(present), len(records) - len(present), changed,
         sum(record.bytes for record in present), time.perf_counter() - started, verified_by,
     )  # fmt: skip
+
+
+def _run(work: Coroutine[None, None, None]) -> None:
+    """Run a coroutine to its end, in a thread of its own where a loop is running already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, work).result()
 
 
 async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:

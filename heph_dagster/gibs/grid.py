@@ -156,6 +156,11 @@ class Grid:
             return Window(self.epsg, level, 0, 0, cols, rows)
         west, south, east, north = bbox
         if self.epsg == 4326 and west > east:
+            # Either side may end at the antimeridian itself.
+            if east == self.extent[0]:
+                return self.window(level, (west, south, self.extent[2], north))
+            if west == self.extent[2]:
+                return self.window(level, (self.extent[0], south, east, north))
             eastern = self.window(level, (west, south, self.extent[2], north))
             western = self.window(level, (self.extent[0], south, east, north))
             if level < 2 or eastern.col < western.cols:

@@ -116,9 +116,11 @@ class MosaicWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._data is not None:
-            self._data.close()
-        self._part.unlink(missing_ok=True)
+        try:
+            if self._data is not None:
+                self._data.close()  # writes what is buffered, which a full disk refuses
+        finally:
+            self._part.unlink(missing_ok=True)
 
     @property
     def size(self) -> int:
@@ -253,15 +255,22 @@ class Mosaic:
             MosaicError: It is damaged, or not a global mosaic of a GIBS grid.
         """
         self.path = path
-        try:
-            self._open(epsg)
-        except FileNotFoundError:
-            self._open(epsg)  # replaced between reading the XML and opening the files it names
+        text = path.read_bytes()
+        while True:
+            try:
+                self._open(text, epsg)
+            except FileNotFoundError:
+                # Replaced since the XML was read, or damaged if it is still the same.
+                text, known = path.read_bytes(), text
+                if text == known:
+                    raise
+            else:
+                return
 
-    def _open(self, epsg: int) -> None:
+    def _open(self, text: bytes, epsg: int) -> None:
         path = self.path
         try:
-            root = SafeET.fromstring(path.read_bytes())
+            root = SafeET.fromstring(text)
             raster = root.find("Raster")
             size, page = raster.find("Size").attrib, raster.find("PageSize").attrib
             self.compression: str = raster.findtext("Compression", "PNG")

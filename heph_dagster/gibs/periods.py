@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(T[0-9:.]{5,15}(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _STEP = re.compile(r"P(?:(\d+)D|(\d+)M|(\d+)Y)")
 
 
@@ -21,12 +22,12 @@ def parse_day(text: str) -> date:
         ValueError: The text is neither.
     """
     try:
-        if len(text) == 10:
-            return date.fromisoformat(text)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a day: write it as YYYY-MM-DD") from None
-    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)).date()
+        if _DAY.fullmatch(text):
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{text!r} is not a day: write it as YYYY-MM-DD")
 
 
 @dataclass(frozen=True, order=True)
@@ -120,8 +121,5 @@ def compress(days: Iterable[date], step: str = "P1D") -> list[Period]:
 
 def floor(periods: Iterable[Period], day: date) -> date | None:
     """The day that a server with these periods hands out for `day`, or None where it has none."""
-    for period in periods:
-        actual = period.floor(day)
-        if actual is not None:
-            return actual
-    return None
+    # Steps can be cut short: 8-day composites begin anew on 1 January, and the later period holds then.
+    return max(filter(None, (period.floor(day) for period in periods)), default=None)

@@ -6,6 +6,7 @@ import json
 from datetime import date
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from heph_dagster.anomalies.sphere import EARTH_AREA_KM2
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.raster import RasterError, gdal, read_pixels
+from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE
 from heph_dagster_tests.anomalies.test_sphere import box
 from heph_dagster_tests.conftest import DAYS, EPSG, NO_DATA, TERRA, VIIRS, earth
 
@@ -102,18 +104,49 @@ def test_gaps_that_the_no_data_layer_knows_are_expected() -> None:
     assert find(gap).labels == (Label.MISSING_UNEXPECTED,)
 
 
-def test_the_no_data_layer_may_have_another_size() -> None:
-    gap = box(HEIGHT, 30, -20, 34, 20)
-    assert find(gap, expected=1 - box(2 * HEIGHT, 30, -20, 34, 20)).holes == ()
+def test_a_mask_waits_for_its_no_data_layer(archive: Path, tmp_path: Path, terra: Layer, catalogue: Catalogue) -> None:
+    write_day(tmp_path, terra, EPSG, DAYS[0], earth(DAYS[0]))
+    with pytest.raises(FileNotFoundError, match="run MODIS_Terra_Data_No_Data for 2020-09-25 first, or take it out"):
+        label_missing_data(tmp_path, terra, EPSG, DAYS[0], catalogue[NO_DATA])
+
+
+@pytest.mark.parametrize("height", [HEIGHT // 4, HEIGHT // 2, 2 * HEIGHT])
+def test_the_no_data_layer_may_have_another_size(height: int) -> None:
+    lon = np.arange(2 * HEIGHT) * 180 / HEIGHT
+    gap = box(HEIGHT, 30, -20, 36, 20) | (np.abs(np.arange(HEIGHT)[:, None] * 0.7 - lon + 100) < 5).astype(np.uint8)
+    expected = cv2.resize(1 - gap, (2 * height, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    assert find(gap, expected=expected).holes == ()
+
+
+def test_a_hole_beside_the_night_may_be_wide() -> None:
+    (hole,) = find(night(HEIGHT, -68) | box(HEIGHT, -60, -75, 50, -60), JUNE).holes
+    assert hole.bbox[0] == pytest.approx(-60, abs=1)
+    assert hole.bbox[2] == pytest.approx(50, abs=1)
+
+
+def test_the_northern_night_is_expected_as_well() -> None:
+    assert find(night(HEIGHT, -68)[::-1], date(2024, 12, 21)).labels == (Label.NORMAL,)
+
+
+def test_the_sun_bounds_the_night() -> None:
+    # In the middle of June VIIRS sees the sun 8 degrees high at 59.3 south.
+    assert find(night(HEIGHT, -60.5), JUNE).labels == (Label.NORMAL,)
+    assert find(night(HEIGHT, -55), JUNE).labels == (Label.MISSING_UNEXPECTED,)
+
+
+@pytest.mark.parametrize(("degrees", "found"), [(0.35, 0), (0.55, 1)])
+def test_holes_of_fifty_kilometres_are_the_smallest(degrees: float, found: int) -> None:
+    assert len(find(box(2560, 10, 0, 10 + degrees, degrees)).holes) == found
 
 
 def test_masks_of_jpeg_and_png_layers(archive: Path, catalogue: Catalogue) -> None:
     def mask(name: str) -> np.ndarray:
-        return no_data_mask(mosaic_path(archive, EPSG, DAYS[0], catalogue[name]))
+        return no_data_mask(mosaic_path(archive, EPSG, DAYS[0], catalogue[name]), catalogue[name])
 
     expected = np.zeros((640, 1280), np.uint8)
     expected[280:360, 600:640] = 1
-    np.testing.assert_array_equal(mask(NO_DATA), expected)
+    # GIBS's no-data layers are transparent where there are data.
+    np.testing.assert_array_equal(mask(NO_DATA), 1 - expected)
     assert np.mean(mask(TERRA) != expected) < 1e-3
     assert not mask(VIIRS).any()
 
@@ -121,8 +154,15 @@ def test_masks_of_jpeg_and_png_layers(archive: Path, catalogue: Catalogue) -> No
 def test_transparent_pixels_are_no_data(tmp_path: Path, catalogue: Catalogue) -> None:
     image = np.full((320, 640, 4), 9, np.uint8)
     image[10:20, 30:50, 3] = 0
-    path = write_day(tmp_path, catalogue["VIIRS_SNPP_Brightness_Temp_BandI5_Day"], EPSG, DAYS[0], image)
-    np.testing.assert_array_equal(no_data_mask(path), image[..., 3] == 0)
+    layer = catalogue["VIIRS_SNPP_Brightness_Temp_BandI5_Day"]
+    path = write_day(tmp_path, layer, EPSG, DAYS[0], image)
+    np.testing.assert_array_equal(no_data_mask(path, layer), image[..., 3] == 0)
+
+
+def test_dark_pixels_of_a_png_layer_are_data(tmp_path: Path, catalogue: Catalogue) -> None:
+    layer = catalogue["VIIRS_SNPP_Brightness_Temp_BandI5_Day"]
+    path = write_day(tmp_path, layer, EPSG, DAYS[0], np.full((320, 640, 3), 8, np.uint8))
+    assert not no_data_mask(path, layer).any()
 
 
 def test_a_labelled_day_on_disk(archive: Path, tmp_path: Path, terra: Layer, catalogue: Catalogue) -> None:
@@ -132,7 +172,7 @@ def test_a_labelled_day_on_disk(archive: Path, tmp_path: Path, terra: Layer, cat
     write_day(tmp_path, terra, EPSG, DAYS[0], image)
     observed = np.ones((640, 1280), np.uint8)
     observed[280:360, 600:640] = 0
-    write_day(tmp_path, catalogue[NO_DATA], EPSG, DAYS[0], observed, ((0, 0, 0, 0), (255, 255, 255, 255)))
+    write_day(tmp_path, catalogue[NO_DATA], EPSG, DAYS[0], 1 - observed, NO_DATA_PALETTE)
     files = label_missing_data(tmp_path, terra, EPSG, DAYS[0], catalogue[NO_DATA])
     figures = json.loads(files.report.read_text("utf-8"))
     assert figures["labels"] == [2]

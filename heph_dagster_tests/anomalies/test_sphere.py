@@ -8,7 +8,7 @@ import pytest
 from heph_dagster.anomalies.sphere import (
     EARTH_AREA_KM2,
     label_regions,
-    measure_region,
+    measure_regions,
     region_areas,
     row_areas,
 )
@@ -39,7 +39,7 @@ def test_a_box_measures_the_same_at_every_resolution(height: int, bounds: tuple[
     mask = box(height, *bounds)
     count, labels = label_regions(mask)
     assert count == 1
-    region = measure_region(labels, 1)
+    region = measure_regions(labels, [1])[0]
     width = (east - west) % 360
     area = EARTH_AREA_KM2 * width / 720 * (np.sin(np.radians(north)) - np.sin(np.radians(south)))
     assert region.area_km2 == pytest.approx(area, rel=1e-9)
@@ -51,7 +51,7 @@ def test_a_box_measures_the_same_at_every_resolution(height: int, bounds: tuple[
 
 def test_extents_are_great_circles() -> None:
     def extent(*bounds: float) -> float:
-        return measure_region(label_regions(box(180, *bounds))[1], 1).extent_km
+        return measure_regions(label_regions(box(180, *bounds))[1], [1])[0].extent_km
 
     assert extent(0, 0, 10, 1) == pytest.approx(np.hypot(10, 1) * DEGREE_KM, rel=1e-3)
     assert extent(175, 0, -175, 1) == pytest.approx(np.hypot(10, 1) * DEGREE_KM, rel=1e-3)
@@ -77,6 +77,6 @@ def test_no_regions() -> None:
 
 
 def test_a_belt_around_the_earth() -> None:
-    region = measure_region(label_regions(box(180, -181, -5, 181, 5))[1], 1)
+    region = measure_regions(label_regions(box(180, -181, -5, 181, 5))[1], [1])[0]
     assert region.bbox == (-180, -5, 180, 5)
     assert region.extent_km == pytest.approx(180 * DEGREE_KM, rel=0.01)

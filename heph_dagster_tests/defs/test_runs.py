@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -45,7 +45,6 @@ def metadata(instance: dg.DagsterInstance, layer: str, name: str, day: date) -> 
 
 
 def test_a_range_is_one_run_with_figures_of_each_day(run, settings: Settings, instance: dg.DagsterInstance) -> None:
-    run(NO_DATA, DAYS[0], DAYS[1])
     report = run(TERRA, DAYS[0], DAYS[1])
     assert report.errors == []
     assert len(report.run_ids) == 1
@@ -68,7 +67,8 @@ def test_a_range_is_one_run_with_figures_of_each_day(run, settings: Settings, in
         )
         assert (read_pixels(Path(str(mask["mask"])))[285:355, 605:635] == PixelClass.NOT_OBSERVED).all()
     assert metadata(instance, TERRA, "image", DAYS[0])["bytes"] != metadata(instance, TERRA, "image", DAYS[1])["bytes"]
-    assert instance.get_runs_count() == 2
+    assert instance.get_runs_count() == 1
+    assert materialized(instance, NO_DATA, "image") == {day.isoformat() for day in DAYS[:2]}
 
 
 def test_one_day_is_enough(run, instance: dg.DagsterInstance) -> None:
@@ -95,8 +95,19 @@ def test_days_of_a_layer_that_is_not_daily_come_from_the_server(run, instance: d
 
 @pytest.mark.parametrize("layer", [VIIRS, NDVI])
 def test_a_range_without_days_is_refused(run, layer: str) -> None:
-    with pytest.raises(NoDaysError, match=f"{layer} has no days from 2001-01-01 to 2001-01-02; its first day is 201"):
+    with pytest.raises(
+        NoDaysError,
+        match=f"{layer} has no days from 2001-01-01 to 2001-01-02; its first day is 201.*, its last is yesterday's",
+    ):
         run(layer, date(2001, 1, 1), date(2001, 1, 2))
+
+
+def test_a_range_is_checked(run) -> None:
+    with pytest.raises(NoDaysError, match="the range ends on 2020-09-25, before it starts on 2020-09-26"):
+        run(VIIRS, DAYS[1], DAYS[0])
+    today = datetime.now(UTC).date()
+    with pytest.raises(NoDaysError, match="its last is yesterday's"):
+        run(VIIRS, today, today)
 
 
 def test_a_mask_without_its_image_names_the_file(settings: Settings, instance: dg.DagsterInstance) -> None:

@@ -12,7 +12,7 @@ from heph_dagster.gibs.archive import encode, import_image, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.mrf import Mosaic
-from heph_dagster.gibs.raster import JPEG_BLACK, RasterError, black, read_pixels
+from heph_dagster.gibs.raster import JPEG_BLACK, RasterError, black, gdal, read_pixels
 from heph_dagster_tests.conftest import earth
 
 DAY = date(2020, 9, 25)
@@ -32,6 +32,8 @@ def test_a_png_day_keeps_every_pixel_and_has_all_levels(tmp_path: Path, png_laye
         assert mosaic.levels == range(2)
         assert all(mosaic.tile(tile) for level in range(2) for tile in png_layer.grid(4326).window(level).tiles())
         assert mosaic.tile(Tile(-1, 0, 0)) is not None
+    dataset = gdal().Open(str(path))
+    assert [dataset.GetRasterBand(1).GetOverview(depth).XSize for depth in range(2)] == [640, 320]
 
 
 def test_coarser_levels_average_data_and_keep_the_edges_of_no_data_hard(tmp_path: Path, png_layer: Layer) -> None:
@@ -61,6 +63,23 @@ def test_an_image_of_another_size_is_resampled_with_hard_edges(tmp_path: Path, v
     assert np.mean(hole != expected) < 1e-3
     # No dark fringe: next to the hole the image is as bright as elsewhere.
     assert pixels[250, 400:600].min() > 160
+
+
+@pytest.mark.parametrize("size", [(1280, 640), (1000, 500)])
+def test_the_noise_of_jpeg_black_becomes_no_data_at_every_level(
+    tmp_path: Path, viirs: Layer, size: tuple[int, int]
+) -> None:
+    image = np.full((size[1], size[0], 3), 200, np.uint8)
+    image[:, 301:] = 0
+    image[100:200, 301:] = 6
+    source = tmp_path / "day.jpg"
+    source.write_bytes(encode(image, "jpg"))
+    path = import_image(tmp_path, viirs, 4326, DAY, source)
+    with Mosaic(path, 4326) as mosaic:
+        (tmp_path / "coarse.jpg").write_bytes(mosaic.tile(Tile(0, 0, 0)) or b"")
+    row = read_pixels(tmp_path / "coarse.jpg")[75, :, 0].astype(int)
+    assert set(np.flatnonzero((row > 30) & (row < 170))) <= set(range(140, 200))
+    assert row[210:].max() <= JPEG_BLACK
 
 
 @pytest.mark.parametrize("level", [0, 2])

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -28,7 +29,7 @@ from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.raster import gdal, read_palette, read_pixels
 from heph_dagster.gibs.server import documents
 from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL, NDVI, NO_DATA, VIIRS, earth
-from heph_dagster_tests.servers import Answer, counted, scripted
+from heph_dagster_tests.servers import Answer, counted, running, scripted
 
 DAY = DAYS[0]
 TILE = encode(np.full((512, 512, 3), 120, np.uint8), "jpg")
@@ -133,6 +134,90 @@ def test_without_headers_the_domains_decide(tmp_path: Path, viirs: Layer, listed
         (result,) = fetch(url, viirs, tmp_path, level=0)
     assert isinstance(result, FetchedDay)
     assert result.verified_by == "domains"
+
+
+def test_one_tile_without_a_day_needs_the_domains(tmp_path: Path, viirs: Layer) -> None:
+    def answer(_: int, path: str) -> Response:
+        if path.endswith(".xml"):
+            return Response(documents.domains(EPSG, []), media_type="application/xml")
+        return tile_answer(None if path.endswith("/0/1.jpg") else DAY)
+
+    assert "does not list 2020-09-25" in str(error_of(answer, viirs, tmp_path))
+
+
+def test_a_day_within_a_long_period_is_not_listed(tmp_path: Path, catalogue: Catalogue) -> None:
+    png = encode(np.zeros((512, 512, 4), np.uint8), "png")
+
+    def answer(_: int, path: str) -> Response:
+        if path.endswith(".xml"):
+            period = Period(date(2020, 9, 21), date(2020, 10, 15), "P8D")
+            return Response(documents.domains(EPSG, [period]), media_type="application/xml")
+        return Response(png, media_type="image/png")
+
+    # The 25th would be answered with the 21st.
+    assert "does not list 2020-09-25" in str(error_of(answer, catalogue[NDVI], tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (
+            lambda: tile_answer(None, **{"Layer-Time-Actual": "default"}),
+            "header Layer-Time-Actual: 'default' is not a day",
+        ),
+        (lambda: Response(status_code=302, headers={"Location": "/again"}), "cannot be asked: "),
+        (lambda: Response("upstream timeout", 400), "answered 400: .*upstream timeout"),
+    ],
+)
+def test_odd_answers_fail_their_day_only(tmp_path: Path, viirs: Layer, response, message: str) -> None:
+    def answer(_: int, path: str) -> Response:
+        return response() if f"/{DAY}/" in path or path == "/again" else tile_answer(DAYS[1])
+
+    with scripted(answer) as url:
+        failed, done = fetch(url, viirs, tmp_path, DAY, DAYS[1], level=0)
+    assert isinstance(done, FetchedDay)
+    assert isinstance(failed, FailedDay)
+    assert type(failed.error) is GibsError
+    with pytest.raises(GibsError, match=message):
+        raise failed.error
+
+
+def test_the_server_says_when_to_ask_again(tmp_path: Path, viirs: Layer) -> None:
+    times: list[float] = []
+
+    def answer(count: int, _: str) -> Response:
+        times.append(time.monotonic())
+        return Response("busy", 503, headers={"Retry-After": "0.3"}) if count == 1 else tile_answer()
+
+    with scripted(answer) as url:
+        one(fetch_days(GibsClient(url, connections=1, backoff=0), DayRequest(viirs, EPSG, 0, tmp_path), [DAY]))
+    assert times[1] - times[0] >= 0.3
+
+
+def test_no_more_requests_are_in_flight_than_allowed(tmp_path: Path, viirs: Layer) -> None:
+    now, most = 0, 0
+
+    async def app(scope, receive, send) -> None:
+        nonlocal now, most
+        if scope["type"] != "http":
+            return
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.01)
+        now -= 1
+        await tile_answer()(scope, receive, send)
+
+    with running(app) as url:
+        client = GibsClient(url, connections=3, backoff=0)
+        one(fetch_days(client, DayRequest(viirs, EPSG, 3, tmp_path), [DAY]))
+    assert most == 3
+
+
+def test_days_are_fetched_where_a_loop_is_running(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:
+    async def notebook() -> list[FetchedDay | FailedDay]:
+        return fetch(gibs_url, viirs, tmp_path)
+
+    one(asyncio.run(notebook()))
 
 
 def test_absent_tiles_are_recorded_and_read_as_no_data(tmp_path: Path, viirs: Layer) -> None:

@@ -92,6 +92,8 @@ def test_a_box_across_the_antimeridian_takes_tiles_from_both_ends() -> None:
     assert window.size == (1024, 512)
     # Below level 2 tiles do not end at the antimeridian, and a box around the world is the world.
     assert WORLD.window(1, (170, -10, -170, 10)).cols == 3
+    assert WORLD.window(3, (150, -10, -180, 10)) == WORLD.window(3, (150, -10, 180, 10))
+    assert WORLD.window(3, (180, -10, -170, 10)) == WORLD.window(3, (-180, -10, -170, 10))
     assert WORLD.window(3, (-10, -10, -11, 10)) == WORLD.window(3, (-180, -10, 180, 10))
 
 

@@ -52,6 +52,22 @@ def test_days_within_a_step_are_floored_to_its_start(step: str, asked: date, ans
     assert Period(date(2016, 7, 30), date(2016, 8, 15), step).floor(asked) == answered
 
 
+def test_the_later_period_holds_where_a_step_was_cut_short() -> None:
+    # 8-day composites begin anew on 1 January.
+    periods = compress([date(2019, 12, 19), date(2019, 12, 27), date(2020, 1, 1), date(2020, 1, 9)], "P8D")
+    assert floor(periods, date(2020, 1, 1)) == date(2020, 1, 1)
+    assert floor(periods, date(2020, 1, 2)) == date(2020, 1, 1)
+    assert floor(periods, date(2019, 12, 31)) == date(2019, 12, 27)
+
+
+@pytest.mark.parametrize(
+    "text", ["2020-W39-5", "0001-01-01T00:00:00+23:59", "20200927", "2020-09-27\u2603", "", "2020-09-31"]
+)
+def test_other_texts_are_no_days(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a day"):
+        parse_day(text)
+
+
 def test_months_end_where_they_end() -> None:
     assert add_steps(date(2024, 1, 31), "P1M", 1) == date(2024, 2, 29)
     assert add_steps(date(2024, 1, 31), "P1M", 2) == date(2024, 3, 31)

@@ -27,6 +27,9 @@ _REST_TILE = re.compile(
     r"\.(?P<format>\w+)"
 )
 _REST_DOMAINS = re.compile(r"1\.0\.0/(?P<layer>[^/]+)/(?P<style>[^/]+)/(?P<set>[^/]+)/all(?:/(?P<range>[^/]+))?\.xml")
+_PROJECTIONS = {str(epsg): epsg for epsg in GRIDS}
+_MOST_DIGITS = 9
+_FARTHEST = 1e9
 _FORMATS = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "image/jpeg": "jpg", "image/png": "png"}
 
 
@@ -51,7 +54,7 @@ def create_app(root: Path, catalogue: Catalogue) -> Starlette:
         yield
         service.store.close()
 
-    prefix = "epsg{epsg:int}/{endpoint:str}"
+    prefix = "epsg{epsg:str}/{endpoint:str}"
     routes = [
         Route(f"/wmts/{prefix}/wmts.cgi", service.wmts_kvp),
         Route(f"/wmts/{prefix}/{{path:path}}", service.wmts_rest),
@@ -131,7 +134,9 @@ class _Service:
             left, bottom, right, top = (float(edge) for edge in _required(query, "bbox").split(","))
         except ValueError:
             raise _RefusalError("InvalidParameterValue", "BBOX", "bbox is not four numbers") from None
-        for level in range(layer.finest_level(epsg) + 1):
+        # Edges beyond any map, infinite or undefined ones match no level, and cannot be rounded.
+        on_map = all(abs(edge) < _FARTHEST for edge in (left, bottom, right, top))
+        for level in range(layer.finest_level(epsg) + 1) if on_map else ():
             span = tiles.span(level)
             col, row = (left - tiles.extent[0]) / span, (tiles.extent[3] - top) / span
             errors = (
@@ -177,7 +182,7 @@ class _Service:
             "ETag": tag,
             "Layer-Time-Actual": datetime.combine(actual, time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
-        headers["Layer-Time-Request"] = wanted["time"] or "default"
+        headers["Layer-Time-Request"] = "default" if requested is None else requested.isoformat()
         if request.headers.get("If-None-Match", "").removeprefix("W/").strip('"') == tag:
             return Response(status_code=304, headers=headers)
         return Response(data, headers=headers, media_type=layer.media_type)
@@ -199,9 +204,9 @@ class _Service:
 
     def _service(self, request: Request) -> tuple[int, str]:
         epsg, endpoint = request.path_params["epsg"], request.path_params["endpoint"]
-        if epsg not in GRIDS or endpoint not in {"best", "std", "nrt", "all"}:
+        if epsg not in _PROJECTIONS or endpoint not in {"best", "std", "nrt", "all"}:
             raise _MissingError
-        return epsg, endpoint
+        return _PROJECTIONS[epsg], endpoint
 
     def _layer(self, name: str, epsg: int) -> Layer:
         try:
@@ -241,7 +246,7 @@ def _requested_day(text: str | None) -> date | None:
 
 def _whole(text: str | None, name: str) -> int:
     locator = {"level": "TILEMATRIX", "row": "TILEROW", "col": "TILECOL"}[name]
-    if text is None or not text.isascii() or not text.isdigit():
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
         raise _RefusalError("InvalidParameterValue", locator, f"{locator} is not a valid integer")
     return int(text)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.grid import GRIDS
-from heph_dagster.gibs.mrf import Mosaic
-from heph_dagster.gibs.periods import Period, compress, floor
+from heph_dagster.gibs.mrf import Mosaic, MosaicError
+from heph_dagster.gibs.periods import Period, compress, floor, parse_day
+
+logger = logging.getLogger(__name__)
 
 _OPEN_MOSAICS = 256
 _SCAN_SECONDS = 1.0
@@ -67,7 +71,11 @@ class Store:
             return known[1]
         if known is not None:
             known[1].close()
-        mosaic = Mosaic(path, epsg)
+        try:
+            mosaic = Mosaic(path, epsg)
+        except (MosaicError, FileNotFoundError) as error:
+            logger.warning("%s", error)
+            return None
         self._open[path] = (version, mosaic)
         self._open.move_to_end(path)
         while len(self._open) > _OPEN_MOSAICS:
@@ -86,7 +94,8 @@ class Store:
             return found
         found = {}
         folder = self.root / str(epsg)
-        for path in folder.glob("[0-9]*-[0-9]*-[0-9]*/*.mrf") if epsg in GRIDS and folder.is_dir() else ():
-            found.setdefault(path.stem, []).append(date.fromisoformat(path.parent.name))
+        for path in folder.glob("*/*.mrf") if epsg in GRIDS and folder.is_dir() else ():
+            with suppress(ValueError):  # a folder that is no day
+                found.setdefault(path.stem, []).append(parse_day(path.parent.name))
         self._scans[epsg] = (time.monotonic(), found)
         return found

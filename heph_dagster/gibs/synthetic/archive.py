@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.files import replacing
-from heph_dagster.gibs.archive import encode, mosaic_path, write_day
+from heph_dagster.gibs.archive import encode, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.synthetic.anomalies import Anomaly
 from heph_dagster.gibs.synthetic.scene import render_day
 
 DEFAULT_LAYERS = ("VIIRS_SNPP_CorrectedReflectance_TrueColor", "MODIS_Terra_CorrectedReflectance_TrueColor")
 EPSG = 4326
-NO_DATA_PALETTE = ((0, 0, 0, 0), (255, 255, 255, 255))
-"""Palette of a no-data layer: transparent without data, white with data."""
+NO_DATA_PALETTE = ((0, 0, 0, 0), (202, 170, 86, 255))
+"""Palette of GIBS's no-data layers: transparent where there are data, brown where there are none."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,12 @@ def synthesize(
                 f"{layer.identifier} cannot be synthesized; corrected-reflectance layers can, "
                 "and a MODIS layer brings its no-data layer along"
             )
+    # Layers of an instrument share their no-data layer: the first of them makes it.
+    first_user = {layer.no_data_layer: layer for layer in reversed(layers)}
     jobs = [
-        (
-            root,
-            layer,
-            None if layer.no_data_layer is None else catalogue[layer.no_data_layer],
-            day,
-            seed,
-            level,
-        )
+        (root, layer, catalogue[name] if name is not None and layer is first_user[name] else None, day, seed, level)
         for layer in layers
+        for name in (layer.no_data_layer,)
         for day in days
     ]
     workers = min(workers or os.cpu_count() or 1, len(jobs))
@@ -119,7 +115,7 @@ def _make_day(root: Path, layer: Layer, no_data: Layer | None, day: date, seed: 
         part.write_bytes(encode(scene.truth, "png"))
     with replacing(records) as part:
         part.write_text(json.dumps([anomaly.to_dict() for anomaly in scene.anomalies], indent=2) + "\n", "utf-8")
-    if no_data is not None and not mosaic_path(root, EPSG, day, no_data).exists():
-        has_data: NDArray[np.uint8] = scene.expected_data.astype(np.uint8)
-        write_day(root, no_data, EPSG, day, has_data, NO_DATA_PALETTE)
+    if no_data is not None:
+        lacking: NDArray[np.uint8] = (~scene.expected_data).astype(np.uint8)
+        write_day(root, no_data, EPSG, day, lacking, NO_DATA_PALETTE)
     return SyntheticFiles(layer.identifier, day, mosaic, scene.anomalies)
