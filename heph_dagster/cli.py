@@ -89,6 +89,77 @@ def layers(words: tuple[str, ...], *, as_json: bool) -> None:
         raise click.ClickException(f"no layer matches {' '.join(words)!r}")
 
 
+@main.command()
+@click.argument("layer_name", metavar="LAYER")
+@click.option("--epsg", default=4326, show_default=True, help="Projection.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def days(layer_name: str, epsg: int, *, as_json: bool) -> None:
+    """Show the days that the server has of a layer, gaps included."""
+    from heph_dagster.gibs.download import list_days
+    from heph_dagster.settings import Settings
+
+    settings = Settings()
+    periods = list_days(settings.client(), settings.catalogue()[layer_name], epsg)
+    if as_json:
+        click.echo(json.dumps([{"start": p.start, "end": p.end, "step": p.step} for p in periods], default=str))
+        return
+    for period in periods:
+        click.echo(f"{period.start}  {period.end}  {period.step:>4}  {sum(1 for _ in period.days()):>6} days")
+    if not periods:
+        raise click.ClickException(f"{settings.gibs_url} has no days of {layer_name}")
+
+
+@main.command()
+@click.option(
+    "--layer_name",
+    "--layer-name",
+    default="VIIRS_SNPP_CorrectedReflectance_TrueColor",
+    show_default=True,
+    help="Layer.",
+)
+@click.option("--start_date", "--start-date", type=DAY, help="First day.  [default: the layer's first day]")
+@click.option("--end_date", "--end-date", type=DAY, default="Today", show_default=True, help="Day after the last.")
+@click.option("--since-last-check", is_flag=True, help="Start where the last download into this folder ended.")
+@click.option("--epsg", default=4326, show_default=True, help="4326 (geographic), 3413 (arctic) or 3031 (antarctic).")
+@click.option("--tiled_world", "--tiled-world", is_flag=True, help="Write the world as a grid of 512 px tiles, too.")
+@click.option(
+    "--tile_resolution", "--tile-resolution", default="16km", show_default=True, help="A row of gibs-ml's table."
+)
+@click.option("--level", type=click.IntRange(0, 12), help="GIBS level, in place of --tile_resolution.")
+@click.option(
+    "--num_threads",
+    "--num-threads",
+    type=click.IntRange(1, 500),
+    default=10,
+    show_default=True,
+    help="Requests in flight.",
+)
+@click.option(
+    "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
+)
+@click.option(
+    "--bbox", nargs=4, type=float, help="West, south, east and north; west greater than east crosses the antimeridian."
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["mrf", "jpg", "png", "tif"]),
+    help="Image beside the mosaic.  [default: the layer's]",
+)
+@click.option("--endpoint", type=click.Choice(["best", "std", "nrt"]), help="[default: the setting endpoint]")
+@click.option("--refresh", is_flag=True, help="Ask again for days that are on disk.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def download(**options: Any) -> None:
+    """Download days of a layer: gibs-ml's flags, with the same meanings and defaults, and some more.
+
+    The end date is not included. With the resolution of gibs-ml's table an image of the table's size is written beside
+    each mosaic; with --level or --bbox, one of the mosaic's own size.
+    """
+    from heph_dagster.downloads import DownloadOptions, download_range
+
+    raise SystemExit(download_range(DownloadOptions(**options)))
+
+
 @main.group(cls=_Group)
 def archive() -> None:
     """Make archives that `heph serve` serves."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 from pydantic_settings import (
@@ -16,6 +16,9 @@ from pydantic_settings import (
 )
 
 from heph_dagster.gibs.catalogue import Catalogue, Layer, load_catalogue
+
+if TYPE_CHECKING:
+    from heph_dagster.gibs.client import GibsClient
 
 SETTINGS_FILE = "heph.toml"
 CATALOGUE_FILE = "layers.toml"
@@ -81,6 +84,12 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Where Dagster keeps runs and events of this data folder, unless DAGSTER_HOME names another place."""
         return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster").absolute()
+
+    def client(self) -> GibsClient:
+        """A session with the server, not open yet."""
+        from heph_dagster.gibs.client import GibsClient
+
+        return GibsClient(self.gibs_url, self.endpoint, connections=self.connections)
 
     def catalogue(self) -> Catalogue:
         """The shipped layers and those of the data folder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from dagster._core.storage.tags import (
 from heph_dagster.defs.gibs_assets import asset_key
 from heph_dagster.defs.partitions import dynamic_name
 from heph_dagster.files import replacing
-from heph_dagster.gibs.client import GibsClient
+from heph_dagster.gibs.download import list_days
 from heph_dagster.gibs.periods import compress
 from heph_dagster.settings import ActiveLayer, Settings
 
@@ -113,7 +112,8 @@ def run_range(
         first, last = max(start, layer.first_day), min(end, layer.last_day or end, yesterday)
         spans = [(first, last)] if first <= last else []
     else:
-        days = asyncio.run(_listed_days(settings, active, start, end))
+        periods = list_days(settings.client(), layer, active.epsg, start, end)
+        days = sorted(day for period in periods for day in period.days() if start <= day <= end)
         instance.add_dynamic_partitions(dynamic_name(layer), [day.isoformat() for day in days])
         spans = [(day, day) for day in days]
     if not spans:
@@ -165,9 +165,3 @@ def _add(
             failure = event.step_failure_data
             text = failure.user_failure_data.description if failure.user_failure_data else None
             report.errors.append(text or (failure.error.to_string() if failure.error else "no reason given"))
-
-
-async def _listed_days(settings: Settings, active: ActiveLayer, start: date, end: date) -> list[date]:
-    async with GibsClient(settings.gibs_url, settings.endpoint, connections=1) as client:
-        periods = await client.periods(*active, start, end)
-    return sorted(day for period in periods for day in period.days() if start <= day <= end)

@@ -24,6 +24,7 @@ from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.periods import Period, parse_day, parse_periods
 
+_TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=30, sock_read=60)
 _ATTEMPTS = 5
 _TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
 _LONGEST_WAIT = 60.0
@@ -99,7 +100,15 @@ class Answer:
 class GibsClient:
     """A session with a GIBS server; use it with `async with`."""
 
-    def __init__(self, url: str, endpoint: str = "best", *, connections: int = 10, backoff: float = 0.5) -> None:
+    def __init__(
+        self,
+        url: str,
+        endpoint: str = "best",
+        *,
+        connections: int = 10,
+        backoff: float = 0.5,
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,
+    ) -> None:
         """Describe the session.
 
         Args:
@@ -107,11 +116,13 @@ class GibsClient:
             endpoint: `best`, `std` or `nrt`.
             connections: Requests in flight at once, reached after a few and one more for each answer.
             backoff: Seconds before the first repetition of a failed request; each further one waits twice as long.
+            timeout: Seconds after which a request is given up, as a whole and between two reads.
         """
         self.url = url
         self.endpoint = endpoint
         self.connections = connections
         self.backoff = backoff
+        self.timeout = timeout
         self.requests = 0
 
     async def __aenter__(self) -> Self:
@@ -120,7 +131,7 @@ class GibsClient:
         self._paused_until = 0.0
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.connections),
-            timeout=aiohttp.ClientTimeout(total=120, sock_connect=30, sock_read=60),
+            timeout=self.timeout,
             headers={"User-Agent": f"heph-dagster/{__version__}"},
             trust_env=True,
         )

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
@@ -18,10 +18,12 @@ from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, G
 from heph_dagster.gibs.grid import BBox, Tile
 from heph_dagster.gibs.mrf import Layout, MosaicError
 from heph_dagster.gibs.partial import UNCHANGED, PartialDay, Published, TileRecord
+from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.tiles import TileError, check_tile
 
 _EMPTY_TILE_TAG = "1000000000000"
 
+T = TypeVar("T")
 Outcome = Literal["new", "replaced", "unchanged", "kept"]
 
 
@@ -172,6 +174,26 @@ def fetch_days(
     return [results[day] for day in wanted]
 
 
+def list_days(
+    client: GibsClient, layer: Layer, epsg: int, start: date | None = None, end: date | None = None
+) -> list[Period]:
+    """The days that a server has of a layer, see `GibsClient.periods`.
+
+    Args:
+        client: A session that is not open yet.
+        layer: The layer.
+        epsg: Projection.
+        start: First day of interest; all days by default.
+        end: Last day of interest.
+    """
+
+    async def ask() -> list[Period]:
+        async with client:
+            return await client.periods(layer, epsg, start, end)
+
+    return _run(ask())
+
+
 async def _complete(
     client: GibsClient, request: DayRequest, day: date, partial: PartialDay, old: Published | None, started: float
 ) -> FetchedDay:
@@ -277,15 +299,14 @@ def _result(
     )  # fmt: skip
 
 
-def _run(work: Coroutine[None, None, None]) -> None:
+def _run(work: Coroutine[None, None, T]) -> T:
     """Run a coroutine to its end, in a thread of its own where a loop is running already, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(work)
-    else:
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(asyncio.run, work).result()
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:

@@ -1,0 +1,147 @@
+"""`heph download`: a range of days onto disk, as gibs-ml's users expect it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from heph_dagster.gibs import grid
+from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.client import GibsClient
+from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days, list_days
+from heph_dagster.gibs.export import export_image, export_tiles
+from heph_dagster.gibs.plan import check_room, last_check, plan_days, record_check
+from heph_dagster.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadOptions:
+    """The options of `heph download`, where each is explained."""
+
+    layer_name: str
+    start_date: date | None
+    end_date: date
+    since_last_check: bool
+    epsg: int
+    tiled_world: bool
+    tile_resolution: str
+    level: int | None
+    num_threads: int
+    output_dir: Path | None
+    bbox: tuple[float, float, float, float] | None
+    kind: str | None
+    endpoint: str | None
+    refresh: bool
+    as_json: bool
+
+
+def download_range(options: DownloadOptions) -> int:
+    """Download days and write the images that were asked for.
+
+    Returns:
+        Exit status: 0, or 1 when days are missing.
+
+    Raises:
+        GibsError: The server does not tell which days it has.
+        NoRoomError: The disk cannot hold the days.
+        ValueError: The options do not go together.
+    """
+    settings, epsg, bbox = Settings(), options.epsg, options.bbox
+    layer, root = settings.catalogue()[options.layer_name], options.output_dir or settings.data_dir
+    resolution = None if options.level is not None else grid.resolution(options.tile_resolution)
+    level = options.level if resolution is None else resolution.level
+    _check_options(layer, epsg, resolution, tiled_world=options.tiled_world, boxed=bbox is not None)
+    start = options.start_date
+    if options.since_last_check:
+        start = last_check(root, layer, epsg) or start
+    request = DayRequest(layer, epsg, level or 0, root, bbox, options.refresh)
+    client = GibsClient(settings.gibs_url, options.endpoint or settings.endpoint, connections=options.num_threads)
+    plan = plan_days(layer, list_days(client, layer, epsg), start, options.end_date)
+    for notice in plan.notices:
+        click.echo(notice, err=True)
+    tiles = request.layout.tiles
+    check_room(root, layer, tiles * len(plan.days))
+    started = time.perf_counter()
+    results: list[FetchedDay | FailedDay] = []
+    exports: list[Future[None]] = []
+    with _progress() as progress, ThreadPoolExecutor() as pool:
+        task = progress.add_task(layer.identifier, total=len(plan.days), speed="")
+
+        def note(result: FetchedDay | FailedDay) -> None:
+            results.append(result)
+            if isinstance(result, FetchedDay):
+                exports.append(pool.submit(_export, result, options, layer, resolution))
+            done = [each for each in results if isinstance(each, FetchedDay)]
+            rate = sum(each.bytes for each in done) / 1e6 / (time.perf_counter() - started)
+            progress.update(task, advance=1, speed=f"{sum(each.tiles for each in done)} tiles  {rate:.1f} MB/s")
+
+        fetch_days(client, request, plan.days, note)
+        for export in exports:
+            export.result()
+    failed = [result for result in results if isinstance(result, FailedDay)]
+    if not failed:
+        record_check(root, layer, epsg, plan.checked_until(options.end_date))
+    _report(layer, results, plan.missing, as_json=options.as_json)
+    return 1 if failed or plan.missing else 0
+
+
+def _export(day: FetchedDay, options: DownloadOptions, layer: Layer, resolution: grid.Resolution | None) -> None:
+    """Write the images of a day that are new or not there."""
+    fresh = day.outcome in {"new", "replaced"}
+    kind = options.kind or layer.format
+    if kind != "mrf" and (fresh or not day.path.with_suffix(f".{kind}").exists()):
+        export_image(day.path, kind, resolution.size if resolution and not options.bbox else None)
+    if options.tiled_world and resolution is not None:
+        export_tiles(day.path, layer.format, resolution)
+
+
+def _check_options(
+    layer: Layer, epsg: int, resolution: grid.Resolution | None, *, tiled_world: bool, boxed: bool
+) -> None:
+    finest = layer.finest_level(epsg)
+    if resolution is not None and epsg == 4326 and resolution.level > finest:
+        allowed = next(row.name for row in reversed(grid.RESOLUTIONS.values()) if row.level <= finest)
+        raise ValueError(f"{resolution.name} is finer than {layer.identifier}, whose finest resolution is {allowed}")
+    if resolution is not None and epsg != 4326:
+        raise ValueError(f"gibs-ml's resolutions are of EPSG:4326; for EPSG:{epsg} give --level, at most {finest}")
+    if tiled_world and (boxed or resolution is None):
+        raise ValueError("--tiled_world cuts the whole world by --tile_resolution: leave out --bbox and --level")
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days  {task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    return Progress(*columns, console=Console(file=sys.stderr))
+
+
+def _report(layer: Layer, results: list[FetchedDay | FailedDay], missing: list[date], *, as_json: bool) -> None:
+    failed = [result for result in results if isinstance(result, FailedDay)]
+    done = [result for result in results if isinstance(result, FetchedDay)]
+    if as_json:
+        values: dict[str, Any] = {
+            "layer": layer.identifier,
+            "days": [asdict(result) for result in sorted(done, key=lambda each: each.day)],
+            "failed": {str(result.day): str(result.error) for result in failed},
+            "missing": missing,
+        }
+        click.echo(json.dumps(values, default=str, indent=2))
+        return
+    outcomes = [result.outcome for result in done]
+    counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
+    click.echo(f"{len(done)} days ({counts or 'none'}), {sum(result.bytes for result in done) / 1e6:.1f} MB")
+    for result in failed:
+        click.echo(f"{result.day}: {result.error}", err=True)
+    if missing:
+        click.echo(f"The server does not have {len(missing)} days: {', '.join(map(str, missing))}", err=True)

@@ -1,0 +1,84 @@
+"""`heph download` and `heph days`, with gibs-ml's flags."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from heph_dagster.gibs.raster import gdal
+from heph_dagster_tests.conftest import NDVI, VIIRS
+from heph_dagster_tests.test_cli import heph
+
+RANGE = ("--start_date", "2020-09-25", "--end_date", "2020-09-27", "--level", "1")
+
+
+@pytest.fixture(autouse=True)
+def _server(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPH_GIBS_URL", gibs_url)
+
+
+def test_days_of_a_layer_are_shown_with_their_gaps() -> None:
+    lines = [line.split() for line in heph("days", VIIRS).stdout.splitlines()]
+    assert lines == [["2020-09-25", "2020-09-26", "P1D", "2", "days"], ["2020-09-28", "2020-09-28", "P1D", "1", "days"]]
+    assert json.loads(heph("days", NDVI, "--json").stdout) == [
+        {"start": "2020-09-13", "end": "2020-09-21", "step": "P8D"}
+    ]
+    assert "has no days of MODIS_Aqua_Data_No_Data" in heph("days", "MODIS_Aqua_Data_No_Data", code=1).output
+
+
+def test_a_range_comes_as_mosaics_and_images(tmp_path: Path) -> None:
+    result = heph("download", *RANGE, "--output_dir", tmp_path)
+    assert "2 days (2 new)" in result.stdout
+    for day in ("2020-09-25", "2020-09-26"):
+        dataset = gdal().Open(str(tmp_path / "4326" / day / f"{VIIRS}.jpg"))
+        assert (dataset.RasterXSize, dataset.RasterYSize) == (1280, 640)
+    again = json.loads(heph("download", *RANGE, "--output-dir", tmp_path, "--json").stdout)
+    assert [day["outcome"] for day in again["days"]] == ["kept", "kept"]
+    fresh = json.loads(heph("download", *RANGE, "--output_dir", tmp_path, "--refresh", "--json").stdout)
+    assert [day["outcome"] for day in fresh["days"]] == ["unchanged", "unchanged"]
+
+
+def test_missing_days_are_listed_and_end_with_an_error_code(tmp_path: Path) -> None:
+    arguments = ("--start_date", "2020-09-26", "--end_date", "2020-09-29", "--level", "1", "--output_dir", tmp_path)
+    assert "The server does not have 1 days: 2020-09-27" in heph("download", *arguments, code=1).output
+    assert len(list(tmp_path.glob("4326/*/*.mrf"))) == 2
+
+
+def test_the_next_download_starts_where_the_last_ended(tmp_path: Path) -> None:
+    heph("download", *RANGE, "--output_dir", tmp_path)
+    arguments = ("--since-last-check", "--end_date", "2020-09-29", "--level", "1", "--output_dir", tmp_path, "--json")
+    report = json.loads(heph("download", *arguments, code=1).stdout)
+    assert [day["day"] for day in report["days"]] == ["2020-09-28"]
+    assert report["missing"] == ["2020-09-27"]
+
+
+def test_a_box_and_a_format(tmp_path: Path) -> None:
+    box = ("--bbox", "0", "-10", "100", "10", "--format", "tif")
+    heph("download", *RANGE, *box, "--output_dir", tmp_path)
+    dataset = gdal().Open(str(tmp_path / "4326" / "2020-09-25" / f"{VIIRS}.tif"))
+    assert dataset.GetGeoTransform()[::3] == (-36, 90)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tile_resolution", "31.25m"], f"31.25m is finer than {VIIRS}, whose finest resolution is 250m"),
+        (["--tile_resolution", "3km"], "unknown tile resolution '3km'; choose one of 16km"),
+        (["--epsg", "3413"], "for EPSG:3413 give --level, at most 5"),
+        (["--tiled_world", "--level", "1"], "--tiled_world cuts the whole world by --tile_resolution"),
+        (["--layer_name", "MODIS_Fires_All"], "MODIS_Fires_All is a vector layer: GIBS has no tiles of it"),
+        (["--start_date", "Today"], "the end date is not included"),
+        (["--level", "9"], f"{VIIRS} has no level 9: the finest in EPSG:4326 is 8"),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = heph("download", "--output_dir", tmp_path, *arguments, code=1)
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_wrong_address_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPH_GIBS_URL", "ftp://127.0.0.1")
+    assert "gibs_url" in heph("days", VIIRS, code=1).output
