@@ -29,7 +29,7 @@ _ATTEMPTS = 5
 _TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
 _LONGEST_WAIT = 60.0
 _LARGEST_ANSWER = 64 << 20
-_FIRST_REQUESTS = 4
+_FIRST_REQUESTS = 8
 TILES_OF_A_DAY = 1_000_000
 """More tiles than this in 24 hours are to be agreed with the GIBS team."""
 

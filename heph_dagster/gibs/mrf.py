@@ -16,7 +16,7 @@ import hashlib
 import os
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,6 +106,7 @@ class MosaicWriter:
         self.layout = layout
         self.type: TileType | None = None
         self._index = empty_index(layout)
+        self._digests: dict[int, str] = {}
         self._end = 0
         self._part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part")
         self._data: BinaryIO | None = None
@@ -149,6 +150,7 @@ class MosaicWriter:
             self._data = self._part.open("wb")
         self._data.write(data)
         self._index[position] = (self._end, len(data))
+        self._digests[position] = hashlib.sha256(data).hexdigest()
         self._end += len(data)
 
     def publish(self) -> Path:
@@ -163,7 +165,8 @@ class MosaicWriter:
         if self._data is None or self.type is None:
             raise MosaicError(f"{self.path}: a mosaic without tiles is not published")
         self._data.flush()
-        return publish_mosaic(self.path, self.layout, self.type, self._index, self._part)
+        digests = [self._digests[position] for position in sorted(self._digests)]
+        return publish_mosaic(self.path, self.layout, self.type, self._index, self._part, digests)
 
 
 def empty_index(layout: Layout) -> Index:
@@ -172,7 +175,13 @@ def empty_index(layout: Layout) -> Index:
 
 
 def publish_mosaic(
-    path: Path, layout: Layout, tile_type: TileType, index: Index, data: Path, manifest: pa.Table | None = None
+    path: Path,
+    layout: Layout,
+    tile_type: TileType,
+    index: Index,
+    data: Path,
+    digests: Sequence[str],
+    manifest: pa.Table | None = None,
 ) -> Path:
     """Put a mosaic in place, replacing the one that was there.
 
@@ -182,18 +191,17 @@ def publish_mosaic(
         tile_type: Type of all its tiles.
         index: Offset and size of each tile in `data`; size 0 for a hole.
         data: The tiles' bytes, in the same folder; the file is moved.
+        digests: SHA-256 of each tile's bytes, in the order of the tiles.
         manifest: What is known of each tile's origin, kept beside the mosaic.
 
     Returns:
         The `.mrf` file.
     """
     # The digest covers the index: the same tiles in another order are other files, and no reader mixes the two.
-    digest = hashlib.sha256(index.tobytes())
+    digest = hashlib.sha256(index.tobytes() + "".join(digests).encode()).hexdigest()
+    stem = f"{path.stem}.{digest[:12]}"
     with data.open("rb") as tiles:
         os.fsync(tiles.fileno())
-        while block := tiles.read(1 << 20):
-            digest.update(block)
-    stem = f"{path.stem}.{digest.hexdigest()[:12]}"
     data_path, index_path = (path.with_name(stem + suffix) for suffix in (_DATA_SUFFIX[tile_type.format], ".idx"))
     with _locked(path.parent):
         with replacing(index_path) as part:

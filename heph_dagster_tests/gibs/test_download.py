@@ -540,7 +540,7 @@ def test_a_disk_that_refuses_ends_the_range_with_what_to_do(gibs_url: str, tmp_p
 
 def test_more_connections_are_opened_one_by_one() -> None:
     async def run(url: str) -> list[int]:
-        async with GibsClient(url, connections=6) as client:
+        async with GibsClient(url, connections=10) as client:
             allowed = [client._allowed]
             for _ in range(3):
                 await client.get(f"{url}/x")
@@ -548,4 +548,4 @@ def test_more_connections_are_opened_one_by_one() -> None:
             return allowed
 
     with scripted(lambda *_: tile_answer()) as url:
-        assert asyncio.run(run(url)) == [4, 5, 6, 6]
+        assert asyncio.run(run(url)) == [8, 9, 10, 10]
