@@ -116,9 +116,15 @@ async def fetch_day(client: GibsClient, request: DayRequest, day: date) -> Fetch
     started = time.perf_counter()
     path = mosaic_path(request.root, request.epsg, day, request.layer)
     layout = request.layout
-    if not request.refresh and (old := Published.load(path, layout)):
-        with old.mosaic:
-            return _result(day, path, old.records, "kept", old.facts["verified_by"], started)
+    if not request.refresh and path.exists():
+        kept = Published.load(path, layout)
+        if kept is None:
+            raise GibsError(
+                f"{path} holds another level or box, or was not downloaded: "
+                "give --refresh to replace it, or another folder"
+            )
+        with kept.mosaic:
+            return _result(day, path, kept.records, "kept", kept.facts["verified_by"], started)
     asked = {
         "server": client.url, "endpoint": client.endpoint, "level": request.level, "window": str(layout.window),
     }  # fmt: skip

@@ -355,6 +355,18 @@ def test_a_day_on_disk_is_not_asked_for_again(
     assert statuses == {200: 6}
 
 
+def test_another_level_or_box_replaces_a_day_only_when_asked_to(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:
+    world = one(fetch(gibs_url, viirs, tmp_path))
+    before = tiles_of(world.path)
+    for options in ({"level": 0}, {"bbox": (0.0, 0.0, 10.0, 10.0)}):
+        (failed,) = fetch(gibs_url, viirs, tmp_path, **options)
+        assert isinstance(failed, FailedDay)
+        assert "holds another level or box" in str(failed.error)
+        assert tiles_of(world.path) == before
+    assert one(fetch(gibs_url, viirs, tmp_path, level=0, refresh=True)).outcome == "new"
+    assert set(tiles_of(world.path)) == {Tile(0, 0, 0), Tile(0, 0, 1)}
+
+
 def test_a_refresh_takes_what_has_changed(tmp_path: Path, viirs: Layer, catalogue: Catalogue) -> None:
     root, data = tmp_path / "archive", tmp_path / "data"
     image = earth(DAY)
