@@ -9,13 +9,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heph_dagster.gibs.server.run import free_port
 from heph_dagster.settings import Settings
-from heph_dagster_tests.conftest import VIIRS
+from heph_dagster_tests.conftest import DAYS, EPSG, VIIRS
 
 
 def wait_for(url: str, service: subprocess.Popen[str], seconds: float = 90) -> bytes:
@@ -30,13 +32,45 @@ def wait_for(url: str, service: subprocess.Popen[str], seconds: float = 90) -> b
             time.sleep(0.2)
 
 
+LAUNCH = """mutation($params: ExecutionParams!) {launchRun(executionParams: $params) {
+    __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
+STATUS = "query($run: ID!) {runOrError(runId: $run) {... on Run {status}}}"
+
+
+def graphql(port: int, query: str, **variables: object) -> dict[str, Any]:
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        reply = json.load(answer)
+    assert "errors" not in reply, reply
+    return dict(reply["data"])
+
+
+def launch(paths: list[tuple[str, ...]], first: date, last: date) -> dict[str, Any]:
+    tags = {"dagster/asset_partition_range_start": f"{first}", "dagster/asset_partition_range_end": f"{last}"}
+    return {
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        "selector": {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": "heph_dagster.definitions",
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": path} for path in paths],
+            "assetCheckSelection": [],
+        },
+    }
+
+
 @pytest.mark.slow
 def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()
     (root / "archive").symlink_to(archive)
     gibs_port = free_port(0)
-    (root / "heph.toml").write_text(f'gibs_url = "http://127.0.0.1:{gibs_port}"\nlayers = ["{VIIRS}"]\n', "utf-8")
+    (root / "heph.toml").write_text(
+        f'gibs_url = "http://127.0.0.1:{gibs_port}"\nlevel = 1\nlayers = ["{VIIRS}"]\n', "utf-8"
+    )
     port = free_port(0)
     command = [sys.executable, "-m", "heph_dagster.cli", "dev", "--port", str(port)]
     with subprocess.Popen(command, env={**os.environ, "HEPH_DATA_DIR": str(root)}, text=True) as service:
@@ -45,16 +79,16 @@ def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tm
             assert VIIRS.encode() in wait_for(
                 f"http://127.0.0.1:{gibs_port}/wmts/epsg4326/best/1.0.0/WMTSCapabilities.xml", service
             )
-            query = json.dumps({"query": "{assetNodes{assetKey{path}} instance{hasInfo}}"}).encode()
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{port}/graphql", query, {"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                nodes = json.load(answer)["data"]["assetNodes"]
-            assert {tuple(node["assetKey"]["path"]) for node in nodes} == {
-                ("gibs", VIIRS, "image"),
-                ("gibs", VIIRS, "missing_data"),
-            }
+            nodes = graphql(port, "{assetNodes{assetKey{path}}}")["assetNodes"]
+            paths = [("gibs", VIIRS, "image"), ("gibs", VIIRS, "missing_data")]
+            assert sorted(tuple(node["assetKey"]["path"]) for node in nodes) == paths
+            # What the UI's button sends: one run over a range, which the daemon starts.
+            run = graphql(port, LAUNCH, params=launch(paths, DAYS[0], DAYS[1]))["launchRun"]["run"]["runId"]
+            status = "QUEUED"
+            while status not in {"SUCCESS", "FAILURE", "CANCELED"}:
+                status = graphql(port, STATUS, run=run)["runOrError"]["status"]
+                time.sleep(0.5)
+            assert status == "SUCCESS"
         finally:
             service.terminate()
             try:
@@ -63,4 +97,6 @@ def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tm
                 service.kill()
                 raise
     assert ended == 0
+    for day in DAYS[:2]:
+        assert (root / str(EPSG) / f"{day}" / f"{VIIRS}.missing_data.tif").exists()
     assert "enabled: false" in (Settings(data_dir=root).dagster_home / "dagster.yaml").read_text("utf-8")
