@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import dagster as dg
+import hypothesis
 import numpy as np
 import pytest
 
@@ -18,6 +19,10 @@ from heph_dagster.gibs.catalogue import Catalogue, Layer, load_catalogue
 from heph_dagster.gibs.raster import Image
 from heph_dagster.gibs.server import running_server
 from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE
+
+# Tests never judge how long something takes.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 VIIRS = "VIIRS_SNPP_CorrectedReflectance_TrueColor"
 TERRA = "MODIS_Terra_CorrectedReflectance_TrueColor"

@@ -168,7 +168,7 @@ async def _trickle(count: int, writer: asyncio.StreamWriter) -> None:
 def test_connections_that_break_stall_or_trickle_are_given_up_and_tried_again(
     tmp_path: Path, viirs: Layer, behaviour: Behaviour
 ) -> None:
-    timeout = aiohttp.ClientTimeout(total=0.6, sock_read=0.3)
+    timeout = aiohttp.ClientTimeout(total=1.5, sock_read=0.8)
     client = GibsClient("", connections=2, backoff=0, timeout=timeout)
     result = asyncio.run(_against(behaviour, client, DayRequest(viirs, EPSG, 0, tmp_path)))
     assert isinstance(result, FetchedDay)
