@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.server import create_app
+from heph_dagster.gibs.server.run import running_app
 
 Answer = Callable[[int, str], Response]
-
-
-@contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
-    """Serve an application from a thread, on a free port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1024)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @contextmanager
@@ -49,7 +31,7 @@ def scripted(answer: Answer) -> Iterator[str]:
         seen[request.url.path] += 1
         return answer(seen[request.url.path], request.url.path)
 
-    with running(Starlette(routes=[Route("/{path:path}", handle)])) as url:
+    with running_app(Starlette(routes=[Route("/{path:path}", handle)])) as url:
         yield url
 
 
@@ -69,5 +51,5 @@ def counted(root: Path, catalogue: Catalogue, *, seconds: float = 0.0) -> Iterat
             await asyncio.sleep(seconds)
         await app(scope, receive, note)
 
-    with running(outer) as url:
+    with running_app(outer) as url:
         yield url, statuses

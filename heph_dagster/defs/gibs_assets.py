@@ -71,23 +71,30 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         level = min(gibs.level, layer.finest_level(epsg))
         # A day that is on disk is asked for again: NASA may have replaced it.
         request = DayRequest(layer, epsg, level, gibs.root, refresh=True)
-        done: dict[date, dict[str, Any]] = {}
-        failed: dict[date, Exception] = {}
+        results: list[FetchedDay | FailedDay] = []
 
         def note(result: FetchedDay | FailedDay) -> None:
-            context.log.info("%s of %s: %s", len(done) + len(failed) + 1, len(days), result)
-            try:
-                if isinstance(result, FailedDay):
-                    failed[result.day] = result.error
-                else:
-                    done[result.day] = _image_metadata(result)
-            except RasterError as error:
-                failed[result.day] = error
+            results.append(result)
+            context.log.info("%s of %s: %s", len(results), len(days), result)
 
         try:
             fetch_days(client, request, days, note)
         except StorageError as error:
-            failed |= {day: error for day in days if day not in done}
+            results += [FailedDay(day, error) for day in set(days) - {result.day for result in results}]
+        done: dict[date, dict[str, Any]] = {}
+        failed: dict[date, Exception] = {}
+
+        def describe(result: FetchedDay | FailedDay) -> None:
+            try:
+                if isinstance(result, FetchedDay):
+                    done[result.day] = _image_metadata(result)
+                else:
+                    failed[result.day] = result.error
+            except RasterError as error:
+                failed[result.day] = error
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(describe, results))
         conclude(context, done, failed)
 
     return image

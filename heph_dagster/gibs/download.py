@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -117,24 +118,16 @@ async def fetch_day(client: GibsClient, request: DayRequest, day: date) -> Fetch
     path = mosaic_path(request.root, request.epsg, day, request.layer)
     layout = request.layout
     if not request.refresh and path.exists():
-        kept = Published.load(path, layout)
-        if kept is None:
-            raise GibsError(
-                f"{path} holds another level or box, or was not downloaded: "
-                "give --refresh to replace it, or another folder"
-            )
-        with kept.mosaic:
-            return _result(day, path, kept.records, "kept", kept.facts["verified_by"], started)
-    asked = {
-        "server": client.url, "endpoint": client.endpoint, "level": request.level, "window": str(layout.window),
-    }  # fmt: skip
-    with await asyncio.to_thread(PartialDay, path, layout, asked) as partial:
-        old = Published.load(path, layout)  # with the lock in hand: another process may have been at it meanwhile
-        if old is None:
-            return await _complete(client, request, day, partial, None, started)
-        with old.mosaic:
-            if not request.refresh:
-                return _result(day, path, old.records, "kept", old.facts["verified_by"], started)
+        return _kept(day, path, layout, started)
+    with await asyncio.to_thread(PartialDay, path, layout) as partial:
+        if not request.refresh and path.exists():  # another process was at it meanwhile
+            return _kept(day, path, layout, started)
+        old = Published.load(path, layout)
+        # Which tiles are unchanged is told of one old day only, and says nothing of another.
+        replaced = old.mosaic.data_path.name if old else None
+        asked = {"server": client.url, "endpoint": client.endpoint, "window": str(layout.window), "replaces": replaced}
+        with old.mosaic if old else nullcontext():
+            await asyncio.to_thread(partial.recover, asked)
             return await _complete(client, request, day, partial, old, started)
 
 
@@ -200,6 +193,17 @@ def list_days(
     return _run(ask())
 
 
+def _kept(day: date, path: Path, layout: Layout, started: float) -> FetchedDay:
+    """A day that is on disk as it was asked for."""
+    kept = Published.load(path, layout)
+    if kept is None:
+        raise GibsError(
+            f"{path} holds another level or box, or was not downloaded: give --refresh to replace it, or another folder"
+        )
+    with kept.mosaic:
+        return _result(day, path, kept.records, "kept", kept.facts["verified_by"], started)
+
+
 async def _complete(
     client: GibsClient, request: DayRequest, day: date, partial: PartialDay, old: Published | None, started: float
 ) -> FetchedDay:
@@ -230,7 +234,11 @@ async def _complete(
     if old is not None:
         replaced_at = datetime.now(UTC).isoformat(timespec="seconds")
         facts |= {"replaced": old.mosaic.data_path.name, "replaced_at": replaced_at, "changed_tiles": str(len(changed))}
-    partial.publish(facts, old)
+    try:
+        partial.publish(facts, old)
+    except TileError:
+        partial.discard()
+        raise
     return _result(day, partial.path, partial.records, "replaced" if old else "new", verified_by, started, len(changed))
 
 

@@ -344,7 +344,10 @@ def generation_files(path: Path) -> list[Path]:
 
 def manifest_path(path: Path) -> Path | None:
     """The tile manifest of a mosaic, or None where it has none (an imported day)."""
-    index = SafeET.fromstring(path.read_bytes()).findtext("Raster/IndexFile", "")
+    try:
+        index = SafeET.fromstring(path.read_bytes()).findtext("Raster/IndexFile", "")
+    except ET.ParseError as error:
+        raise MosaicError(f"{path} is not an MRF: {error}") from error
     manifest = path.with_name(index.strip().removesuffix(".idx") + MANIFEST_SUFFIX)
     return manifest if manifest.exists() else None
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, empty_index, manifest_path, publish_mosaic
-from heph_dagster.gibs.tiles import TileType, read_header, to_rgba
+from heph_dagster.gibs.tiles import TileError, TileType, read_header, to_rgba
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,13 +80,12 @@ class TileRecord:
 class PartialDay:
     """The tiles of a day that have arrived; leaving without `publish` or `discard` keeps them for the next try."""
 
-    def __init__(self, path: Path, layout: Layout, request: dict[str, Any]) -> None:
-        """Begin, or go on where an earlier try stopped; waits while another process is at the same day.
+    def __init__(self, path: Path, layout: Layout) -> None:
+        """Take hold of a day; waits while another process is at it.
 
         Args:
             path: The `.mrf` file to publish.
             layout: What the mosaic holds.
-            request: What was asked for; what an earlier try got for another request is thrown away.
 
         Raises:
             StorageError: The folder cannot be written.
@@ -102,7 +101,6 @@ class PartialDay:
         with _storage(path):
             self._journal = self._lock()
             self._data = os.open(self._data_path, os.O_RDWR | os.O_CREAT, 0o666)
-            self._recover(json.dumps(request, sort_keys=True).encode())
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +143,9 @@ class PartialDay:
                 if record.status == UNCHANGED and old is not None:
                     self._append(old.records[tile], old.mosaic.tile(tile) or b"")
             if len(self._types) > 1 or not all(kind.storable for kind in self._types):
+                if any(kind.format == "jpg" for kind in self._types):
+                    kinds = "; ".join(sorted(map(str, self._types)))
+                    raise TileError(f"{self.path}: the day's JPEG tiles are of different types, {kinds}")
                 self._normalise()
             index = empty_index(self.layout)
             for tile, place in self._places.items():
@@ -184,8 +185,19 @@ class PartialDay:
                         return journal
                 os.close(journal)
 
+    def recover(self, request: dict[str, Any]) -> None:
+        """Take over the tiles of an earlier try for the same request, up to the first that is not whole.
+
+        Args:
+            request: What is asked for; what an earlier try got for another request is thrown away.
+
+        Raises:
+            StorageError: The disk is full or fails.
+        """
+        with _storage(self.path):
+            self._recover(json.dumps(request, sort_keys=True).encode())
+
     def _recover(self, request: bytes) -> None:
-        """Take over the tiles of an earlier try for the same request, up to the first that is not whole."""
         first, *lines = self._journal_path.read_bytes().split(b"\n")
         kept = len(first) + 1
         if first == request:
@@ -245,6 +257,7 @@ class Published:
     @classmethod
     def load(cls, path: Path, layout: Layout) -> Published | None:
         """The day at a path, or None where there is none that has a manifest and this layout."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
@@ -253,7 +266,7 @@ class Published:
                 return None
             table = pq.read_table(manifest)
             mosaic = Mosaic(path, layout.window.epsg)
-        except (FileNotFoundError, MosaicError):
+        except (FileNotFoundError, MosaicError, pa.ArrowInvalid):
             return None
         facts = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         if mosaic.layout != layout or facts.get("version") != MANIFEST_VERSION:

@@ -91,24 +91,6 @@ def solar_zenith(latitude: ArrayLike, local_time: ArrayLike, day: dt.date) -> ND
     return zenith
 
 
-def polar_night(
-    latitude: ArrayLike, local_time: ArrayLike, day: dt.date, cutoff: float = DAYLIGHT_CUTOFF_DEG
-) -> NDArray[np.bool_]:
-    """Whether the sun is too low for day imagery when the satellite passes.
-
-    Args:
-        latitude: Degrees, any shape.
-        local_time: Mean local solar time of the overpass in hours, a shape that broadcasts with `latitude`.
-        day: Day of the overpass.
-        cutoff: Solar zenith angle in degrees beyond which there is no image.
-
-    Returns:
-        True where it is night, in the broadcast shape.
-    """
-    night: NDArray[np.bool_] = solar_zenith(latitude, local_time, day) > cutoff
-    return night
-
-
 def may_eclipse(day: dt.date, start_s: float = 0.0, stop_s: float = DAY_S) -> bool:
     """Whether the sun could be eclipsed somewhere on Earth: the quick test, without an ephemeris.
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.server.app import create_app
@@ -38,7 +39,7 @@ def serve(
     Raises:
         PortInUseError: Another program listens there.
     """
-    server = _server(root, catalogue)
+    server = _server(create_app(root, catalogue))
     with _listen(host, port) as listener:
         announce(f"Serving {root} on http://{host}:{listener.getsockname()[1]} (Ctrl-C stops)")
         server.run(sockets=[listener])
@@ -56,8 +57,15 @@ def running_server(root: Path, catalogue: Catalogue, *, port: int = 0) -> Iterat
     Yields:
         The server's address, e.g. `http://127.0.0.1:41234`.
     """
+    with running_app(create_app(root, catalogue), port=port) as url:
+        yield url
+
+
+@contextmanager
+def running_app(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
+    """Serve an application from a thread of this process, as `running_server` does."""
     with _listen("127.0.0.1", port) as listener:
-        server = _server(root, catalogue)
+        server = _server(app)
         # Connections wait in the listening socket until the loop runs, so the address works at once.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="local-gibs", daemon=True)
         thread.start()
@@ -87,8 +95,7 @@ def free_port(preferred: int) -> int:
         return int(listener.getsockname()[1])
 
 
-def _server(root: Path, catalogue: Catalogue) -> uvicorn.Server:
-    app = create_app(root, catalogue)
+def _server(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2))
 
 
