@@ -17,7 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from heph_dagster.gibs import grid
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days, list_days
 from heph_dagster.gibs.export import export_image, export_tiles
 from heph_dagster.gibs.plan import check_room, last_check, plan_days, record_check
@@ -65,7 +64,7 @@ def download_range(options: DownloadOptions) -> int:
     if options.since_last_check:
         start = last_check(root, layer, epsg) or start
     request = DayRequest(layer, epsg, level or 0, root, bbox, options.refresh)
-    client = GibsClient(settings.gibs_url, options.endpoint or settings.endpoint, connections=options.num_threads)
+    client = settings.client(options.endpoint, options.num_threads)
     plan = plan_days(layer, list_days(client, layer, epsg), start, options.end_date)
     for notice in plan.notices:
         click.echo(notice, err=True)

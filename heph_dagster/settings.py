@@ -41,6 +41,9 @@ class Settings(BaseSettings):
         gibs_url: Address of GIBS or of a local server.
         endpoint: `best`, `std` (science quality only) or `nrt` (near real time only).
         connections: Requests in flight at once; GIBS asks for no more than 500.
+        proxy: Address of a proxy; HTTP_PROXY, HTTPS_PROXY and NO_PROXY hold without it.
+        ca_bundle: PEM file of certificate authorities, where the network has its own.
+        contact: Mail address or page that GIBS finds in the User-Agent.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid")
@@ -55,6 +58,9 @@ class Settings(BaseSettings):
     gibs_url: str = Field(default="https://gibs.earthdata.nasa.gov", pattern=r"^https?://\S+$")
     endpoint: Literal["best", "std", "nrt"] = "best"
     connections: int = Field(default=10, ge=1, le=500)
+    proxy: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    ca_bundle: Path | None = None
+    contact: str | None = Field(default=None, pattern=r"^[\x21-\x7e]+$")
 
     @field_validator("gibs_url", mode="before")
     @classmethod
@@ -85,11 +91,14 @@ class Settings(BaseSettings):
         """Where Dagster keeps runs and events of this data folder, unless DAGSTER_HOME names another place."""
         return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster").absolute()
 
-    def client(self) -> GibsClient:
-        """A session with the server, not open yet."""
-        from heph_dagster.gibs.client import GibsClient
+    def client(self, endpoint: str | None = None, connections: int | None = None) -> GibsClient:
+        """A session with the server, not open yet; of another endpoint or number of connections if given."""
+        from heph_dagster.gibs.client import Access, GibsClient
 
-        return GibsClient(self.gibs_url, self.endpoint, connections=self.connections)
+        access = Access(self.proxy, self.ca_bundle, self.contact)
+        return GibsClient(
+            self.gibs_url, endpoint or self.endpoint, connections=connections or self.connections, access=access
+        )
 
     def catalogue(self) -> Catalogue:
         """The shipped layers and those of the data folder."""

@@ -11,7 +11,6 @@ from heph_dagster.anomalies import missing
 from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.reports import conclude, picture
 from heph_dagster.defs.resources import Gibs
-from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
 from heph_dagster.gibs.partial import StorageError
 from heph_dagster.gibs.preview import thumbnail
@@ -67,7 +66,6 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
     )
     def image(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
         days = [date.fromisoformat(key) for key in context.partition_keys]
-        client = GibsClient(gibs.url, gibs.endpoint, connections=gibs.connections)
         level = min(gibs.level, layer.finest_level(epsg))
         # A day that is on disk is asked for again: NASA may have replaced it.
         request = DayRequest(layer, epsg, level, gibs.root, refresh=True)
@@ -78,7 +76,7 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
             context.log.info("%s of %s: %s", len(results), len(days), result)
 
         try:
-            fetch_days(client, request, days, note)
+            fetch_days(gibs.client(), request, days, note)
         except StorageError as error:
             results += [FailedDay(day, error) for day in set(days) - {result.day for result in results}]
         done: dict[date, dict[str, Any]] = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from heph_dagster.gibs.client import Access, GibsClient
 from heph_dagster.settings import Settings
 
 
@@ -17,6 +18,9 @@ class Gibs(dg.ConfigurableResource[None]):
     endpoint: str
     connections: int
     level: int
+    proxy: str | None
+    ca_bundle: str | None
+    contact: str | None
 
     @classmethod
     def of(cls, settings: Settings) -> Gibs:
@@ -27,9 +31,17 @@ class Gibs(dg.ConfigurableResource[None]):
             endpoint=settings.endpoint,
             connections=settings.connections,
             level=settings.level,
+            proxy=settings.proxy,
+            ca_bundle=None if settings.ca_bundle is None else str(settings.ca_bundle.absolute()),
+            contact=settings.contact,
         )
 
     @property
     def root(self) -> Path:
         """Data root."""
         return Path(self.data_dir)
+
+    def client(self) -> GibsClient:
+        """A session with the server, not open yet."""
+        access = Access(self.proxy, Path(self.ca_bundle) if self.ca_bundle else None, self.contact)
+        return GibsClient(self.url, self.endpoint, connections=self.connections, access=access)

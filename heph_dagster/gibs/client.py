@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +34,7 @@ _LARGEST_ANSWER = 64 << 20
 _FIRST_REQUESTS = 8
 TILES_OF_A_DAY = 1_000_000
 """More tiles than this in 24 hours are to be agreed with the GIBS team."""
+BUDGET_ADVICE = "GIBS asks to be told of more than a million a day; spread the days, or write to the GIBS team first"
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +100,40 @@ class Answer:
         return []
 
 
+@dataclass(frozen=True)
+class Access:
+    """How a server is reached, and who asks.
+
+    Attributes:
+        proxy: Address of a proxy; without it, HTTP_PROXY, HTTPS_PROXY and NO_PROXY hold.
+        ca_bundle: PEM file of the certificate authorities to trust; the system's by default.
+        contact: Mail address or page that goes into the User-Agent, so that GIBS can tell whom to ask.
+    """
+
+    proxy: str | None = None
+    ca_bundle: Path | None = None
+    contact: str | None = None
+
+    @property
+    def user_agent(self) -> str:
+        """Name and version of this package, and the contact."""
+        contact = f" (+{self.contact})" if self.contact else ""
+        return f"heph-dagster/{__version__}{contact}"
+
+    def trust(self) -> ssl.SSLContext | bool:
+        """What certificates are checked against.
+
+        Raises:
+            ValueError: The bundle cannot be read.
+        """
+        if self.ca_bundle is None:
+            return True
+        try:
+            return ssl.create_default_context(cafile=str(self.ca_bundle))
+        except OSError as error:  # an SSLError is one
+            raise ValueError(f"the CA bundle {self.ca_bundle} cannot be used: {error}") from error
+
+
 class GibsClient:
     """A session with a GIBS server; use it with `async with`."""
 
@@ -106,6 +143,7 @@ class GibsClient:
         endpoint: str = "best",
         *,
         connections: int = 10,
+        access: Access = Access(),
         backoff: float = 0.5,
         timeout: aiohttp.ClientTimeout = _TIMEOUT,
     ) -> None:
@@ -115,24 +153,27 @@ class GibsClient:
             url: Address of the server, without a slash at its end.
             endpoint: `best`, `std` or `nrt`.
             connections: Requests in flight at once, reached after a few and one more for each answer.
+            access: How the server is reached and who asks.
             backoff: Seconds before the first repetition of a failed request; each further one waits twice as long.
             timeout: Seconds after which a request is given up, as a whole and between two reads.
         """
         self.url = url
         self.endpoint = endpoint
         self.connections = connections
+        self.access = access
         self.backoff = backoff
         self.timeout = timeout
-        self.requests = 0
+        self.requests = self.requests_before = 0
 
     async def __aenter__(self) -> Self:
         self._allowed = min(_FIRST_REQUESTS, self.connections)
         self._slots = asyncio.Semaphore(self._allowed)
         self._paused_until = 0.0
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.connections),
+            connector=aiohttp.TCPConnector(limit=self.connections, ssl=self.access.trust()),
             timeout=self.timeout,
-            headers={"User-Agent": f"heph-dagster/{__version__}"},
+            headers={"User-Agent": self.access.user_agent},
+            proxy=self.access.proxy,
             trust_env=True,
         )
         return self
@@ -198,8 +239,14 @@ class GibsClient:
                 await asyncio.sleep(max(wait, self._paused_until - time.monotonic()))
             try:
                 async with self._slots:
-                    await asyncio.sleep(max(0.0, self._paused_until - time.monotonic()))
+                    if (pause := self._paused_until - time.monotonic()) > 0:
+                        await asyncio.sleep(pause)
                     answer = await self._ask(url, headers)
+            except aiohttp.ClientConnectorCertificateError as error:
+                raise GibsError(
+                    f"{url} cannot be trusted: {error.certificate_error}. If your network has a certificate authority "
+                    "of its own, name its PEM file in HEPH_CA_BUNDLE"
+                ) from error
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
                 fault = str(error) or type(error).__name__
                 continue
@@ -219,10 +266,8 @@ class GibsClient:
 
     async def _ask(self, url: str, headers: Mapping[str, str] | None) -> Answer:
         self.requests += 1
-        if self.requests == TILES_OF_A_DAY:
-            logger.warning(
-                "%s requests to %s: over a million a day are to be agreed with GIBS", self.requests, self.url
-            )
+        if self.requests + self.requests_before == TILES_OF_A_DAY:
+            logger.warning("%s requests in 24 hours: %s", TILES_OF_A_DAY, BUDGET_ADVICE)
         async with self._session.get(url, headers=headers) as response:
             body = bytearray()
             async for part in response.content.iter_any():

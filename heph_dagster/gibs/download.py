@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.budget import budget_of
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, GibsError
 from heph_dagster.gibs.grid import BBox, Tile
+from heph_dagster.gibs.manifest import Published, TileRecord
 from heph_dagster.gibs.mrf import Layout, MosaicError
-from heph_dagster.gibs.partial import UNCHANGED, PartialDay, Published, TileRecord
+from heph_dagster.gibs.partial import PartialDay
 from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.tiles import TileError, check_tile
 
 _EMPTY_TILE_TAG = "1000000000000"
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Outcome = Literal["new", "replaced", "unchanged", "kept"]
 
 
@@ -101,13 +104,22 @@ class DayRequest:
         return Layout(self.layer.grid(self.epsg).window(self.level, self.bbox))
 
 
-async def fetch_day(client: GibsClient, request: DayRequest, day: date) -> FetchedDay:
+async def fetch_day(
+    client: GibsClient,
+    request: DayRequest,
+    day: date,
+    *,
+    damaged: Container[Tile] = (),
+    on_tiles: Callable[[int], None] = lambda _: None,
+) -> FetchedDay:
     """Download a day; what was there stays until the new day is whole.
 
     Args:
         client: An open session.
         request: What is asked for.
         day: The day.
+        damaged: Tiles of the day on disk that a refresh takes for lost.
+        on_tiles: Called with the number of tiles each time some are on disk.
 
     Raises:
         DayNotAvailableError: The server has no tile of the day, or answers with another day.
@@ -119,16 +131,18 @@ async def fetch_day(client: GibsClient, request: DayRequest, day: date) -> Fetch
     layout = request.layout
     if not request.refresh and path.exists():
         return _kept(day, path, layout, started)
-    with await asyncio.to_thread(PartialDay, path, layout) as partial:
+    with await _in_thread(PartialDay, path, layout) as partial:
         if not request.refresh and path.exists():  # another process was at it meanwhile
             return _kept(day, path, layout, started)
         old = Published.load(path, layout)
         # Which tiles are unchanged is told of one old day only, and says nothing of another.
         replaced = old.mosaic.data_path.name if old else None
         asked = {"server": client.url, "endpoint": client.endpoint, "window": str(layout.window), "replaces": replaced}
-        with old.mosaic if old else nullcontext():
-            await asyncio.to_thread(partial.recover, asked)
-            return await _complete(client, request, day, partial, old, started)
+        with old or nullcontext():
+            await _in_thread(partial.recover, asked)
+            on_tiles(partial.tiles + partial.absent)
+            fetch = _Fetch(client, request, day, partial, old, damaged, on_tiles)
+            return await _complete(fetch, started)
 
 
 def fetch_days(
@@ -136,6 +150,7 @@ def fetch_days(
     request: DayRequest,
     days: Iterable[date],
     on_day: Callable[[FetchedDay | FailedDay], None] = lambda _: None,
+    on_tiles: Callable[[int], None] = lambda _: None,
 ) -> list[FetchedDay | FailedDay]:
     """Download days, several at once; a day that fails does not keep the others.
 
@@ -144,6 +159,7 @@ def fetch_days(
         request: What is asked for.
         days: The days.
         on_day: Called with each day as it is done.
+        on_tiles: Called with the number of tiles each time some are on disk.
 
     Returns:
         What became of each day, in the order of `days`.
@@ -159,7 +175,7 @@ def fetch_days(
     async def work(queue: Iterator[date]) -> None:
         for day in queue:
             try:
-                results[day] = await fetch_day(client, request, day)
+                results[day] = await fetch_day(client, request, day, on_tiles=on_tiles)
             except (GibsError, TileError, MosaicError) as error:
                 results[day] = FailedDay(day, error)
             on_day(results[day])
@@ -169,7 +185,8 @@ def fetch_days(
         async with client:
             await _together(work(queue) for _ in range(at_once))
 
-    _run(run())
+    with budget_of(request.root, client):
+        run_async(run())
     return [results[day] for day in wanted]
 
 
@@ -190,7 +207,7 @@ def list_days(
         async with client:
             return await client.periods(layer, epsg, start, end)
 
-    return _run(ask())
+    return run_async(ask())
 
 
 def _kept(day: date, path: Path, layout: Layout, started: float) -> FetchedDay:
@@ -200,120 +217,168 @@ def _kept(day: date, path: Path, layout: Layout, started: float) -> FetchedDay:
         raise GibsError(
             f"{path} holds another level or box, or was not downloaded: give --refresh to replace it, or another folder"
         )
-    with kept.mosaic:
-        return _result(day, path, kept.records, "kept", kept.facts["verified_by"], started)
+    with kept:
+        return _on_disk(day, path, kept, "kept", kept.facts["verified_by"], started)
 
 
-async def _complete(
-    client: GibsClient, request: DayRequest, day: date, partial: PartialDay, old: Published | None, started: float
-) -> FetchedDay:
+@dataclass(frozen=True)
+class _Fetch:
+    """A day that is being fetched."""
+
+    client: GibsClient
+    request: DayRequest
+    day: date
+    partial: PartialDay
+    old: Published | None
+    damaged: Container[Tile]
+    on_tiles: Callable[[int], None]
+
+    def known(self, tile: Tile) -> TileRecord | None:
+        """What is known of a tile of the day on disk."""
+        return None if self.old is None or tile in self.damaged else self.old.record(tile)
+
+
+async def _complete(fetch: _Fetch, started: float) -> FetchedDay:
     """Fetch what a partial day lacks, make sure that it is the day, and publish it."""
-    missing = (tile for tile in request.layout.window.tiles() if tile not in partial.records)
-
-    async def work() -> None:
-        for tile in missing:
-            record, data = await _fetch_tile(client, request, day, tile, old.records.get(tile) if old else None)
-            partial.add(record, data)
-
+    client, request, day, partial, old = fetch.client, fetch.request, fetch.day, fetch.partial, fetch.old
     try:
-        await _together(work() for _ in range(min(client.connections, partial.layout.tiles)))
-        known = old.records if old else {}
-        records = [known[tile] if kept.status == UNCHANGED else kept for tile, kept in partial.records.items()]
-        verified_by = await _verify(client, request, day, records)
+        await _fetch_tiles(fetch)
+        verified_by = await _verify(fetch)
     except DayNotAvailableError:
         partial.discard()
         raise
-    changed = [tile for tile, record in partial.records.items() if _differs(record, old)]
+    if old is not None and not partial.changed:
+        partial.discard()
+        return _on_disk(day, partial.path, old, "unchanged", verified_by, started)
     facts = {
         "layer": request.layer.identifier, "epsg": str(request.epsg), "day": day.isoformat(),
         "verified_by": verified_by, "server": client.url, "endpoint": client.endpoint,
     }  # fmt: skip
-    if old is not None and not changed:
-        partial.discard()
-        return _result(day, partial.path, old.records, "unchanged", verified_by, started)
     if old is not None:
         replaced_at = datetime.now(UTC).isoformat(timespec="seconds")
-        facts |= {"replaced": old.mosaic.data_path.name, "replaced_at": replaced_at, "changed_tiles": str(len(changed))}
+        facts |= {
+            "replaced": old.mosaic.data_path.name,
+            "replaced_at": replaced_at,
+            "changed_tiles": str(partial.changed),
+        }
     try:
-        partial.publish(facts, old)
+        await _in_thread(partial.publish, facts, old)
     except TileError:
         partial.discard()
         raise
-    return _result(day, partial.path, partial.records, "replaced" if old else "new", verified_by, started, len(changed))
-
-
-async def _fetch_tile(
-    client: GibsClient, request: DayRequest, day: date, tile: Tile, known: TileRecord | None
-) -> tuple[TileRecord, bytes]:
-    answer = await client.tile(request.layer, request.epsg, day, tile, known.etag if known else None)
-    what = f"{client.url} does not have {request.layer.identifier} on {day}"
-    if answer.actual_day not in {None, day}:
-        raise DayNotAvailableError(f"{what}: it answered with {answer.actual_day}")
-    if answer.status == UNCHANGED and known:
-        return _record(tile, answer), b""
-    if answer.refuses_time:
-        raise DayNotAvailableError(f"{what}: {answer.explain()}")
-    if answer.status == 404 or (answer.status == 200 and _is_empty(answer)):
-        return _record(tile, answer), b""
-    if answer.status != 200 or not answer.headers.get("Content-Type", "").startswith("image/"):
-        raise GibsError(f"{answer.url} answered {answer.explain()}")
-    try:
-        header = await asyncio.to_thread(check_tile, answer.body)
-    except TileError as error:
-        raise GibsError(f"{answer.url}: {error}") from error
-    if header.type.format != request.layer.format:
-        raise GibsError(f"{answer.url} is a {header.type.format}, but the layer's tiles are {request.layer.format}")
-    return _record(tile, answer, answer.body), answer.body
-
-
-def _record(tile: Tile, answer: Answer, data: bytes = b"") -> TileRecord:
-    digest = hashlib.sha256(data).hexdigest() if data else None
-    return TileRecord(
-        *tile, answer.url, answer.status, len(data), digest, answer.etag, answer.headers.get("Last-Modified"),
-        answer.actual_day, datetime.now(UTC), stored_sha256=digest,
+    return FetchedDay(
+        day, partial.path, request.level, "replaced" if old else "new", partial.tiles, partial.absent,
+        partial.changed, partial.bytes, time.perf_counter() - started, verified_by,
     )  # fmt: skip
 
 
+async def _fetch_tiles(fetch: _Fetch) -> None:
+    """Ask for the tiles that a partial day lacks; a thread checks and keeps what has arrived meanwhile."""
+    partial, connections = fetch.partial, fetch.client.connections
+    missing = (tile for tile in fetch.request.layout.window.tiles() if tile not in partial)
+    arrived: asyncio.Queue[tuple[Tile, Answer, TileRecord | None] | None] = asyncio.Queue(2 * connections)
+
+    async def ask() -> None:
+        for tile in missing:
+            known = fetch.known(tile)
+            answer = await fetch.client.tile(
+                fetch.request.layer, fetch.request.epsg, fetch.day, tile, known.etag if known else None
+            )
+            _check_answer(fetch, answer, known)
+            await arrived.put((tile, answer, known))
+
+    async def ask_all() -> None:
+        await _together(ask() for _ in range(min(connections, partial.layout.tiles)))
+        await arrived.put(None)
+
+    async def keep() -> None:
+        # All that has arrived goes to the thread at once: a hop for each tile costs as much as asking for it.
+        batch: list[tuple[Tile, Answer, TileRecord | None] | None] = []
+        try:
+            while None not in batch:
+                batch = [await arrived.get(), *_taken(arrived)]
+                tiles = [each for each in batch if each is not None]
+                await _in_thread(_keep_tiles, fetch, tiles)
+                fetch.on_tiles(len(tiles))
+        except asyncio.CancelledError:
+            # Another request has failed; what has arrived need not be asked for again.
+            await _in_thread(_keep_tiles, fetch, [each for each in _taken(arrived) if each is not None])
+            raise
+
+    await _together([ask_all(), keep()])
+
+
+def _taken(queue: asyncio.Queue[T]) -> list[T]:
+    """What is in a queue."""
+    return [queue.get_nowait() for _ in range(queue.qsize())]
+
+
+def _check_answer(fetch: _Fetch, answer: Answer, known: TileRecord | None) -> None:
+    """Make sure that an answer is of the day asked for: an image, or the word that there is none or no other one."""
+    what = f"{fetch.client.url} does not have {fetch.request.layer.identifier} on {fetch.day}"
+    if answer.actual_day not in {None, fetch.day}:
+        raise DayNotAvailableError(f"{what}: it answered with {answer.actual_day}")
+    if answer.refuses_time:
+        raise DayNotAvailableError(f"{what}: {answer.explain()}")
+    image = answer.status == 200 and answer.headers.get("Content-Type", "").startswith("image/")
+    unchanged = answer.status == 304 and known is not None and known.etag is not None
+    if not (image or unchanged or answer.status == 404 or _is_empty(answer)):
+        raise GibsError(f"{answer.url} answered {answer.explain()}")
+
+
+def _keep_tiles(fetch: _Fetch, arrived: Iterable[tuple[Tile, Answer, TileRecord | None]]) -> None:
+    """Check tiles and add them to their day."""
+    for tile, answer, known in arrived:
+        if known is not None and answer.status == 304:
+            fetch.partial.add(known, None, changed=False)
+            continue
+        body = b"" if answer.status == 404 or _is_empty(answer) else answer.body
+        if body:
+            _check_tile(answer, fetch.request.layer)
+        digest = hashlib.sha256(body).hexdigest() if body else None
+        record = TileRecord(
+            *tile, answer.url, answer.status, len(body), digest, answer.etag, answer.headers.get("Last-Modified"),
+            answer.actual_day, datetime.now(UTC), stored_sha256=digest,
+        )  # fmt: skip
+        fetch.partial.add(record, body, changed=known is None or known.sha256 != digest)
+
+
+def _check_tile(answer: Answer, layer: Layer) -> None:
+    try:
+        header = check_tile(answer.body)
+    except TileError as error:
+        raise GibsError(f"{answer.url}: {error}") from error
+    if header.type.format != layer.format:
+        raise GibsError(f"{answer.url} is a {header.type.format}, but the layer's tiles are {layer.format}")
+
+
 def _is_empty(answer: Answer) -> bool:
-    return not answer.body or (answer.etag == _EMPTY_TILE_TAG and answer.actual_day is None)
+    empty = not answer.body or (answer.etag == _EMPTY_TILE_TAG and answer.actual_day is None)
+    return answer.status == 200 and empty
 
 
-def _differs(record: TileRecord, old: Published | None) -> bool:
-    return record.status != UNCHANGED and (old is None or record.sha256 != old.records[record.tile].sha256)
-
-
-async def _verify(client: GibsClient, request: DayRequest, day: date, records: list[TileRecord]) -> str:
+async def _verify(fetch: _Fetch) -> str:
     """What says that tiles are of a day: `header` or `domains`."""
-    name, present = request.layer.identifier, [record for record in records if record.bytes]
-    if not present:
-        raise DayNotAvailableError(f"{client.url} has no tile of {name} on {day}")
-    if all(record.actual_day is not None for record in present):
+    client, layer, day = fetch.client, fetch.request.layer, fetch.day
+    if not fetch.partial.tiles:
+        raise DayNotAvailableError(f"{client.url} has no tile of {layer.identifier} on {day}")
+    if not fetch.partial.undated:
         return "header"
-    periods = await client.periods(request.layer, request.epsg, day)
+    periods = await client.periods(layer, fetch.request.epsg, day)
     if not any(day in period.days() for period in periods):
         raise DayNotAvailableError(
-            f"{client.url} does not say which day its tiles of {name} show, and does not list {day}"
+            f"{client.url} does not say which day its tiles of {layer.identifier} show, and does not list {day}"
         )
     return "domains"
 
 
-def _result(
-    day: date,
-    path: Path,
-    records: dict[Tile, TileRecord],
-    outcome: Outcome,
-    verified_by: str,
-    started: float,
-    changed: int = 0,
-) -> FetchedDay:
-    present = [record for record in records.values() if record.bytes]
-    return FetchedDay(
-        day, path, next(iter(records)).level, outcome, len(present), len(records) - len(present), changed,
-        sum(record.bytes for record in present), time.perf_counter() - started, verified_by,
-    )  # fmt: skip
+def _on_disk(day: date, path: Path, kept: Published, outcome: Outcome, verified_by: str, started: float) -> FetchedDay:
+    tiles, absent, size = (int(kept.facts[name]) for name in ("tiles", "absent", "bytes"))
+    seconds = time.perf_counter() - started
+    return FetchedDay(day, path, kept.mosaic.level, outcome, tiles, absent, 0, size, seconds, verified_by)
 
 
-def _run(work: Coroutine[None, None, T]) -> T:
+def run_async(work: Coroutine[None, None, T]) -> T:
     """Run a coroutine to its end, in a thread of its own where a loop is running already, as in a notebook."""
     try:
         asyncio.get_running_loop()
@@ -321,6 +386,16 @@ def _run(work: Coroutine[None, None, T]) -> T:
         return asyncio.run(work)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function in a thread, and do not leave before it has ended: it may be writing."""
+    job = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        await asyncio.wait([job])
+        raise
 
 
 async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:

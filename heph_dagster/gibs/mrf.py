@@ -16,13 +16,13 @@ import hashlib
 import os
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import defusedxml.ElementTree as SafeET
 import numpy as np
@@ -31,9 +31,6 @@ from numpy.typing import NDArray
 from heph_dagster.files import replacing
 from heph_dagster.gibs.grid import TILE_SIZE, Tile, Window, grid
 from heph_dagster.gibs.tiles import TileError, TileType, read_header
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _COMPRESSION = {"jpg": "JPEG", "png": "PNG"}
 _DATA_SUFFIX = {"jpg": ".pjg", "png": ".ppg"}
@@ -165,8 +162,8 @@ class MosaicWriter:
         if self._data is None or self.type is None:
             raise MosaicError(f"{self.path}: a mosaic without tiles is not published")
         self._data.flush()
-        digests = [self._digests[position] for position in sorted(self._digests)]
-        return publish_mosaic(self.path, self.layout, self.type, self._index, self._part, digests)
+        digest = hashlib.sha256("".join(self._digests[position] for position in sorted(self._digests)).encode())
+        return publish_mosaic(self.path, self.layout, self.type, self._index, self._part, digest.hexdigest())
 
 
 def empty_index(layout: Layout) -> Index:
@@ -180,8 +177,8 @@ def publish_mosaic(
     tile_type: TileType,
     index: Index,
     data: Path,
-    digests: Sequence[str],
-    manifest: pa.Table | None = None,
+    digest: str,
+    manifest: Path | None = None,
 ) -> Path:
     """Put a mosaic in place, replacing the one that was there.
 
@@ -191,26 +188,24 @@ def publish_mosaic(
         tile_type: Type of all its tiles.
         index: Offset and size of each tile in `data`; size 0 for a hole.
         data: The tiles' bytes, in the same folder; the file is moved.
-        digests: SHA-256 of each tile's bytes, in the order of the tiles.
-        manifest: What is known of each tile's origin, kept beside the mosaic.
+        digest: SHA-256 of the digests of all tiles, in the order of the index.
+        manifest: What is known of each tile's origin, to be kept beside the mosaic; the file is moved.
 
     Returns:
         The `.mrf` file.
     """
     # The digest covers the index: the same tiles in another order are other files, and no reader mixes the two.
-    digest = hashlib.sha256(index.tobytes() + "".join(digests).encode()).hexdigest()
-    stem = f"{path.stem}.{digest[:12]}"
-    with data.open("rb") as tiles:
-        os.fsync(tiles.fileno())
+    name = hashlib.sha256(digest.encode() + index.tobytes()).hexdigest()
+    stem = f"{path.stem}.{name[:12]}"
+    for part in (data, manifest) if manifest else (data,):
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
     data_path, index_path = (path.with_name(stem + suffix) for suffix in (_DATA_SUFFIX[tile_type.format], ".idx"))
     with _locked(path.parent):
         with replacing(index_path) as part:
             index.tofile(part)
         if manifest is not None:
-            import pyarrow.parquet as pq
-
-            with replacing(path.with_name(stem + MANIFEST_SUFFIX)) as part:
-                pq.write_table(manifest, part, compression="zstd")
+            manifest.replace(path.with_name(stem + MANIFEST_SUFFIX))
         data.replace(data_path)
         with replacing(path) as part:
             part.write_text(_xml(layout, tile_type, data_path.name, index_path.name), "utf-8")

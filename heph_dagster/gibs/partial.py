@@ -1,7 +1,8 @@
 """A day on its way: tiles as they arrive, and a journal of what is known of each, so that a stopped download goes on.
 
 Beside `{Layer}.mrf` stand, hidden, `.{Layer}.part` (tile bytes) and `.{Layer}.part.jsonl` (the journal: a line for the
-request, then one for each tile). Whoever holds the lock on the journal owns both.
+request, then one for each tile). Whoever holds the lock on the journal owns both. In memory stands only where each tile
+and its line begin, so that the finest world takes no more room than 33 bytes a tile.
 """
 
 from __future__ import annotations
@@ -10,75 +11,40 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
-from datetime import date, datetime
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from heph_dagster.gibs.grid import Tile
-from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, empty_index, manifest_path, publish_mosaic
+from heph_dagster.gibs.manifest import ManifestWriter, Published, TileRecord, parse_line, record_line
+from heph_dagster.gibs.mrf import Layout, empty_index, publish_mosaic
 from heph_dagster.gibs.tiles import TileError, TileType, read_header, to_rgba
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-MANIFEST_VERSION = "2"
-UNCHANGED = 304
+_LINE = 1 << 10
 
 
 class StorageError(OSError):
     """A day that cannot be written to disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class TileRecord:
-    """What is known of a tile: a row of a day's manifest.
+class PartialDay:
+    """The tiles of a day that have arrived; leaving without `publish` or `discard` keeps them for the next try.
 
     Attributes:
-        level: Level.
-        row: Row.
-        col: Column.
-        url: Address that was asked.
-        status: HTTP status; 304 while a refresh is under way, for a tile that has not changed.
-        bytes: Size as served; 0 for a tile that the server does not have.
-        sha256: Of the bytes as served; None for an absent tile.
-        etag: Entity tag, without quotes.
-        last_modified: Header of that name.
-        actual_day: Day that the server says the tile shows, None where it does not say.
-        fetched_at: When the answer came.
-        normalised: Whether the mosaic holds the tile as RGBA in place of the bytes as served.
-        stored_sha256: Of the bytes in the mosaic.
+        path: The `.mrf` file to publish.
+        layout: What the mosaic holds.
+        tiles: Tiles that the server has.
+        absent: Tiles that it does not have.
+        changed: Tiles that are new or other ones than before.
+        undated: Tiles of which the server does not say what day they show.
+        bytes: Bytes of all tiles, as served.
     """
-
-    level: int
-    row: int
-    col: int
-    url: str
-    status: int
-    bytes: int
-    sha256: str | None
-    etag: str | None
-    last_modified: str | None
-    actual_day: date | None
-    fetched_at: datetime
-    normalised: bool = False
-    stored_sha256: str | None = None
-
-    @property
-    def tile(self) -> Tile:
-        """The tile."""
-        return Tile(self.level, self.row, self.col)
-
-    def as_row(self) -> dict[str, Any]:
-        """The fields by name; `dataclasses.asdict` copies deeply and takes ten times as long."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-class PartialDay:
-    """The tiles of a day that have arrived; leaving without `publish` or `discard` keeps them for the next try."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
         """Take hold of a day; waits while another process is at it.
@@ -92,10 +58,12 @@ class PartialDay:
         """
         self.path = path
         self.layout = layout
-        self.records: dict[Tile, TileRecord] = {}
+        self.tiles = self.absent = self.changed = self.undated = self.bytes = 0
         self._types: set[TileType] = set()
-        self._places: dict[Tile, tuple[int, int]] = {}
-        self._end = 0
+        self._index = empty_index(layout)
+        self._lines = np.zeros(layout.tiles, np.int64)  # where each tile's line begins; 0 is the request's line
+        self._in_old = np.zeros(layout.tiles, bool)
+        self._end = self._journal_end = 0
         self._data_path = path.with_name(f".{path.stem}.part")
         self._journal_path = path.with_name(f".{path.stem}.part.jsonl")
         with _storage(path):
@@ -108,24 +76,38 @@ class PartialDay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.records:
+        if not self.tiles + self.absent:
             self.discard()
         os.close(self._data)
         os.close(self._journal)
 
-    def add(self, record: TileRecord, data: bytes = b"") -> None:
+    def __contains__(self, tile: Tile) -> bool:
+        """Whether a tile has arrived, or is known to be absent or unchanged."""
+        position = self.layout.position(tile)
+        return position is not None and bool(self._lines[position])
+
+    def add(self, record: TileRecord, data: bytes | None = b"", *, changed: bool = True) -> None:
         """Keep a tile whose bytes were checked, or the fact that it is absent or unchanged.
+
+        Args:
+            record: What is known of it.
+            data: Its bytes as served, none for an absent tile; None for a tile that is taken from the day that is
+                replaced.
+            changed: Whether it differs from that day's.
 
         Raises:
             StorageError: The disk is full or fails.
         """
-        line = json.dumps(record.as_row() | {"offset": self._end}, default=str) + "\n"
+        offset = -1 if data is None else self._end
+        line = record_line(record, offset=offset, changed=changed)
         with _storage(self.path):
-            self._append(record, data)
+            if data:
+                _write_all(self._data, data)
             # The journal's line comes after the bytes: what it lists is there.
-            _write_all(self._journal, line.encode())
+            _write_all(self._journal, line)
+        self._note(record, data, len(line), changed=changed)
 
-    def publish(self, facts: dict[str, str], old: Published | None = None) -> None:
+    def publish(self, facts: Mapping[str, str], old: Published | None = None) -> None:
         """Put the day in place, its manifest beside it.
 
         Tiles of different types become RGBA, all of them, because a mosaic holds tiles of one type.
@@ -138,40 +120,123 @@ class PartialDay:
             StorageError: The disk is full or fails.
             TileError: Tiles of different types that cannot be brought together without loss.
         """
+        counts = {"tiles": str(self.tiles), "absent": str(self.absent), "bytes": str(self.bytes)}
+        manifest = self._data_path.with_suffix(".parquet")
+        digest = hashlib.sha256()
         with _storage(self.path):
-            for tile, record in list(self.records.items()):
-                if record.status == UNCHANGED and old is not None:
-                    self._append(old.records[tile], old.mosaic.tile(tile) or b"")
-            if len(self._types) > 1 or not all(kind.storable for kind in self._types):
-                if any(kind.format == "jpg" for kind in self._types):
-                    kinds = "; ".join(sorted(map(str, self._types)))
-                    raise TileError(f"{self.path}: the day's JPEG tiles are of different types, {kinds}")
-                self._normalise()
-            index = empty_index(self.layout)
-            for tile, place in self._places.items():
-                index[self.layout.position(tile)] = place
-            (kind,) = self._types
-            stored = [self.records[tile].stored_sha256 or "" for tile in sorted(self._places)]
-            manifest = _manifest(self.records, facts)
-            publish_mosaic(self.path, self.layout, kind, index, self._data_path, stored, manifest)
+            try:
+                if old is not None:
+                    self._take_from(old)
+                convert = len(self._types) > 1 or not all(kind.storable for kind in self._types)
+                converted = self._converted() if convert else None
+                with ManifestWriter(manifest, {**facts, **counts}) as rows:
+                    for position in np.flatnonzero(self._lines).tolist():
+                        record = self._record(position)
+                        if converted is not None and record.bytes:
+                            record = replace(record, normalised=True, stored_sha256=converted[position].decode())
+                        digest.update((record.stored_sha256 or "").encode())
+                        rows.add(record_line(record))
+                (kind,) = self._types
+                publish_mosaic(self.path, self.layout, kind, self._index, self._data_path, digest.hexdigest(), manifest)
+            finally:
+                manifest.unlink(missing_ok=True)
             self._journal_path.unlink()
 
     def discard(self) -> None:
         """Throw away what has arrived, and the folder if nothing else is in it."""
-        self.records.clear()
+        self.tiles = self.absent = 0
         for path in (self._data_path, self._journal_path):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self.path.parent.rmdir()
 
-    def _append(self, record: TileRecord, data: bytes) -> None:
-        self.records[record.tile] = record
+    def recover(self, request: Mapping[str, Any]) -> None:
+        """Take over the tiles of an earlier try for the same request, up to the first that is not whole.
+
+        Args:
+            request: What is asked for; what an earlier try got for another request is thrown away.
+
+        Raises:
+            StorageError: The disk is full or fails.
+        """
+        with _storage(self.path):
+            self._recover(json.dumps(request, sort_keys=True).encode() + b"\n")
+
+    def _recover(self, request: bytes) -> None:
+        with self._journal_path.open("rb") as journal:
+            if journal.readline() == request:
+                self._journal_end = len(request)
+                for line in journal:
+                    try:
+                        record, more = parse_line(line)
+                        offset, changed = more["offset"], bool(more["changed"])
+                    except (ValueError, TypeError, KeyError):
+                        break
+                    if not line.endswith(b"\n"):
+                        break
+                    data = None if offset < 0 else os.pread(self._data, record.bytes, self._end)
+                    if data and hashlib.sha256(data).hexdigest() != record.sha256:
+                        break
+                    if data is not None and (offset != self._end or len(data) != record.bytes):
+                        break
+                    self._note(record, data, len(line), changed=changed)
+        if not self.tiles + self.absent:
+            os.ftruncate(self._journal, 0)
+            _write_all(self._journal, request)
+            self._journal_end = len(request)
+        os.ftruncate(self._journal, self._journal_end)
+        os.ftruncate(self._data, self._end)
+        os.lseek(self._data, self._end, os.SEEK_SET)
+
+    def _note(self, record: TileRecord, data: bytes | None, line: int, *, changed: bool) -> None:
+        """Remember where a tile and its line are, and count it."""
+        position = self.layout.position(record.tile)
+        self._lines[position] = self._journal_end
+        self._journal_end += line
+        self._in_old[position] = data is None and record.bytes > 0
         if data:
-            os.lseek(self._data, self._end, os.SEEK_SET)
+            self._place(position, data)
+        self.tiles += record.bytes > 0
+        self.absent += record.bytes == 0
+        self.undated += record.bytes > 0 and record.actual_day is None
+        self.bytes += record.bytes
+        self.changed += changed
+
+    def _place(self, position: int | None, data: bytes) -> None:
+        self._index[position] = (self._end, len(data))
+        self._types.add(read_header(data).type)
+        self._end += len(data)
+
+    def _record(self, position: int) -> TileRecord:
+        size = _LINE
+        while b"\n" not in (text := os.pread(self._journal, size, self._lines[position])):
+            size *= 2
+        return parse_line(text.split(b"\n", 1)[0])[0]
+
+    def _take_from(self, old: Published) -> None:
+        """Copy the bytes of unchanged tiles."""
+        for position in np.flatnonzero(self._in_old).tolist():
+            data = old.mosaic.tile(self._record(position).tile) or b""
             _write_all(self._data, data)
-            self._places[record.tile] = (self._end, len(data))
-            self._types.add(read_header(data).type)
-            self._end += len(data)
+            self._place(position, data)
+
+    def _converted(self) -> NDArray[np.bytes_]:
+        """Replace all tiles by RGBA ones; the SHA-256 of each by its position."""
+        if any(kind.format == "jpg" for kind in self._types):
+            kinds = "; ".join(sorted(map(str, self._types)))
+            raise TileError(f"{self.path}: the day's JPEG tiles are of different types, {kinds}")
+        path = self._data_path.with_suffix(".rgba")
+        digests = np.zeros(self.layout.tiles, "S64")
+        self._types, self._end = set(), 0
+        with path.open("wb") as target:
+            for position in np.flatnonzero(self._index["size"]).tolist():
+                offset, size = self._index[position].tolist()
+                data = to_rgba(os.pread(self._data, size, offset))
+                target.write(data)
+                self._place(position, data)
+                digests[position] = hashlib.sha256(data).hexdigest()
+        path.replace(self._data_path)
+        return digests
 
     def _lock(self) -> int:
         """The open journal, locked; not one that its former owner has removed in the meantime."""
@@ -184,119 +249,6 @@ class PartialDay:
                     if self._journal_path.stat().st_ino == os.fstat(journal).st_ino:
                         return journal
                 os.close(journal)
-
-    def recover(self, request: dict[str, Any]) -> None:
-        """Take over the tiles of an earlier try for the same request, up to the first that is not whole.
-
-        Args:
-            request: What is asked for; what an earlier try got for another request is thrown away.
-
-        Raises:
-            StorageError: The disk is full or fails.
-        """
-        with _storage(self.path):
-            self._recover(json.dumps(request, sort_keys=True).encode())
-
-    def _recover(self, request: bytes) -> None:
-        first, *lines = self._journal_path.read_bytes().split(b"\n")
-        kept = len(first) + 1
-        if first == request:
-            for line in lines:
-                try:
-                    values = json.loads(line)
-                    offset = values.pop("offset")
-                    record = _parse_record(values)
-                except (ValueError, TypeError, KeyError):
-                    break
-                data = os.pread(self._data, record.bytes, offset)
-                if offset != self._end or (record.bytes and hashlib.sha256(data).hexdigest() != record.sha256):
-                    break
-                self.records[record.tile] = record
-                if data:
-                    self._places[record.tile] = (offset, len(data))
-                    self._types.add(read_header(data).type)
-                self._end += len(data)
-                kept += len(line) + 1
-        if not self.records:
-            os.ftruncate(self._journal, 0)
-            _write_all(self._journal, request + b"\n")
-        else:
-            os.ftruncate(self._journal, kept)
-        os.ftruncate(self._data, self._end)
-
-    def _normalise(self) -> None:
-        data_path = self._data_path.with_suffix(".rgba")
-        self._types, places, end = set(), {}, 0
-        with data_path.open("wb") as target:
-            for tile, (offset, size) in self._places.items():
-                data = to_rgba(os.pread(self._data, size, offset))
-                target.write(data)
-                places[tile] = (end, len(data))
-                end += len(data)
-                self._types.add(read_header(data).type)
-                digest = hashlib.sha256(data).hexdigest()
-                self.records[tile] = replace(self.records[tile], normalised=True, stored_sha256=digest)
-        self._places = places
-        data_path.replace(self._data_path)
-
-
-@dataclass(frozen=True)
-class Published:
-    """A day that was downloaded before.
-
-    Attributes:
-        mosaic: Its mosaic, open.
-        records: Its manifest.
-        facts: What the manifest says of the whole day.
-    """
-
-    mosaic: Mosaic
-    records: dict[Tile, TileRecord]
-    facts: dict[str, str]
-
-    @classmethod
-    def load(cls, path: Path, layout: Layout) -> Published | None:
-        """The day at a path, or None where there is none that has a manifest and this layout."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            manifest = manifest_path(path) if path.is_file() else None
-            if manifest is None:
-                return None
-            table = pq.read_table(manifest)
-            mosaic = Mosaic(path, layout.window.epsg)
-        except (FileNotFoundError, MosaicError, pa.ArrowInvalid):
-            return None
-        facts = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        if mosaic.layout != layout or facts.get("version") != MANIFEST_VERSION:
-            mosaic.close()
-            return None
-        names = [field.name for field in fields(TileRecord)]
-        records = [TileRecord(**row) for row in table.select(names).to_pylist()]
-        return cls(mosaic, {record.tile: record for record in records}, facts)
-
-
-def _manifest(records: dict[Tile, TileRecord], facts: dict[str, str]) -> pa.Table:
-    import pyarrow as pa
-
-    schema = pa.schema(
-        {
-            "level": pa.int8(), "row": pa.int32(), "col": pa.int32(), "url": pa.string(), "status": pa.int16(),
-            "bytes": pa.int32(),
-            "sha256": pa.string(), "etag": pa.string(), "last_modified": pa.string(), "actual_day": pa.date32(),
-            "fetched_at": pa.timestamp("ms", "UTC"), "normalised": pa.bool_(), "stored_sha256": pa.string(),
-        },
-        {"version": MANIFEST_VERSION, **facts},
-    )  # fmt: skip
-    return pa.Table.from_pylist([records[tile].as_row() for tile in sorted(records)], schema)
-
-
-def _parse_record(values: dict[str, Any]) -> TileRecord:
-    day = values["actual_day"]
-    values["actual_day"] = None if day is None else date.fromisoformat(day)
-    values["fetched_at"] = datetime.fromisoformat(values["fetched_at"])
-    return TileRecord(**values)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -38,6 +38,11 @@ def tiles_of(path: Path) -> dict[Tile, bytes | None]:
         return {tile: mosaic.tile(tile) for tile in mosaic.layout.window.tiles()}
 
 
+def files_below(root: Path) -> list[str]:
+    """Names of all files, but for the count of requests."""
+    return sorted(path.name for path in root.rglob("*") if path.is_file() and path.name != "gibs_requests.json")
+
+
 def one(results: list[FetchedDay | FailedDay]) -> FetchedDay:
     (result,) = results
     assert isinstance(result, FetchedDay), result

@@ -24,7 +24,7 @@ from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.server import documents
 from heph_dagster.gibs.server.run import running_app
 from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL, NDVI, NO_DATA, VIIRS
-from heph_dagster_tests.gibs.downloading import DAY, TILE, fetch, one, tile_answer
+from heph_dagster_tests.gibs.downloading import DAY, TILE, fetch, files_below, one, tile_answer
 from heph_dagster_tests.servers import Answer, scripted
 
 
@@ -33,7 +33,7 @@ def error_of(answer: Answer, layer: Layer, root: Path, level: int = 0) -> GibsEr
     with scripted(answer) as url:
         (result,) = fetch(url, layer, root, level=level)
     assert isinstance(result, FailedDay)
-    assert not [file for file in root.rglob("*") if file.is_file()]
+    assert not files_below(root)
     assert isinstance(result.error, GibsError)
     return result.error
 

@@ -20,11 +20,12 @@ from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
 from heph_dagster.gibs.grid import Tile
+from heph_dagster.gibs.manifest import TileRecord
 from heph_dagster.gibs.mrf import Layout, manifest_path
-from heph_dagster.gibs.partial import PartialDay, StorageError, TileRecord
+from heph_dagster.gibs.partial import PartialDay, StorageError
 from heph_dagster.gibs.raster import gdal, read_palette, read_pixels
 from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL, VIIRS, earth
-from heph_dagster_tests.gibs.downloading import DAY, TILE, fetch, one, tile_answer, tiles_of
+from heph_dagster_tests.gibs.downloading import DAY, TILE, fetch, files_below, one, tile_answer, tiles_of
 from heph_dagster_tests.servers import counted, scripted
 
 
@@ -70,7 +71,7 @@ def test_a_refresh_takes_what_has_changed(tmp_path: Path, viirs: Layer, catalogu
     assert facts[b"changed_tiles"] == b"1"
     assert facts[b"replaced"].decode().startswith(f"{VIIRS}.")
     assert first.path == other.path
-    assert len(list(data.rglob("*"))) == 2 + 4  # two folders; mosaic, tiles, index and manifest
+    assert len(files_below(data)) == 4  # mosaic, tiles, index and manifest
 
 
 def test_a_refresh_without_tags_compares_the_bytes(tmp_path: Path, viirs: Layer) -> None:
@@ -261,7 +262,8 @@ def test_what_was_told_of_one_old_day_is_not_taken_for_another(
         with PartialDay(path, Layout(window)) as partial:
             old = next(path.parent.glob("*.pjg")).name
             partial.recover({"server": url, "endpoint": "best", "window": str(window), "replaces": old})
-            partial.add(TileRecord(LEVEL, 0, 0, "", 304, 0, None, None, None, DAY, datetime.now(UTC)))
+            known = TileRecord(LEVEL, 0, 0, "", 200, 99, None, None, None, DAY, datetime.now(UTC))
+            partial.add(known, None, changed=False)
         path.unlink()
         statuses.clear()
         result = one(fetch(url, viirs, data, refresh=True))
@@ -275,7 +277,7 @@ def test_jpeg_tiles_of_different_types_are_refused(tmp_path: Path, viirs: Layer)
         (failed,) = fetch(url, viirs, tmp_path)
     assert isinstance(failed, FailedDay)
     assert "the day's JPEG tiles are of different types, jpg, 1 band(s) of 8 bits; jpg, 3 band(s)" in str(failed.error)
-    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert not files_below(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".mrf", ".tiles.parquet"])
