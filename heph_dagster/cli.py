@@ -160,6 +160,20 @@ def download(**options: Any) -> None:
     raise SystemExit(download_range(DownloadOptions(**options)))
 
 
+@main.command()
+@click.option("--layer", "names", multiple=True, help="Layers to check.  [default: all]")
+@click.option("--mend", is_flag=True, help="Download damaged tiles again, and remove what replaced days left behind.")
+@click.option(
+    "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(names: tuple[str, ...], output_dir: Path | None, *, mend: bool, as_json: bool) -> None:
+    """Compare all days on disk, tile by tile, with what was downloaded."""
+    from heph_dagster.verification import verify_archive
+
+    raise SystemExit(verify_archive(names, output_dir, mend=mend, as_json=as_json))
+
+
 @main.group(cls=_Group)
 def archive() -> None:
     """Make archives that `heph serve` serves."""

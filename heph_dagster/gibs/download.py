@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
@@ -253,6 +254,7 @@ async def _complete(fetch: _Fetch, started: float) -> FetchedDay:
     facts = {
         "layer": request.layer.identifier, "epsg": str(request.epsg), "day": day.isoformat(),
         "verified_by": verified_by, "server": client.url, "endpoint": client.endpoint,
+        "window": json.dumps(asdict(request.layout.window)),
     }  # fmt: skip
     if old is not None:
         replaced_at = datetime.now(UTC).isoformat(timespec="seconds")

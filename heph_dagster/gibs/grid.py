@@ -73,6 +73,13 @@ class Window:
         return right, min(self.rows * TILE_SIZE, height - self.row * TILE_SIZE)
 
     @property
+    def request_bbox(self) -> BBox:
+        """The box that `Grid.window` turns into this window; west is greater than east across the antimeridian."""
+        west, south, east, north = self.bbox
+        limit = grid(self.epsg).extent[2]
+        return west, south, east - 360 if self.epsg == 4326 and east > limit else east, north
+
+    @property
     def bbox(self) -> BBox:
         """What the window covers; a maximum beyond 180 degrees where it crosses the antimeridian."""
         tiles = grid(self.epsg)
@@ -300,4 +307,6 @@ def _check_level(level: int) -> None:
 
 
 def _cells(low: float, high: float, span: float, count: int) -> range:
-    return range(max(0, math.floor(low / span)), min(count, math.ceil(high / span)))
+    # A box thinner than a float can tell, on an edge between two cells, still takes one.
+    first = min(max(0, math.floor(low / span)), count - 1)
+    return range(first, max(first + 1, min(count, math.ceil(high / span))))

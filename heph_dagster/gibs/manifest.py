@@ -170,7 +170,7 @@ class Published:
             mosaic = Mosaic(path, layout.window.epsg if layout else epsg)
         except (FileNotFoundError, MosaicError, pa.ArrowInvalid):
             return None
-        facts = {key.decode(): value.decode() for key, value in (manifest.metadata.metadata or {}).items()}
+        facts = _facts(manifest.metadata)
         whole = manifest.metadata.num_rows == mosaic.layout.tiles and facts.get("version") == MANIFEST_VERSION
         if not whole or (layout is not None and mosaic.layout != layout):
             mosaic.close()
@@ -206,6 +206,26 @@ class Published:
     def _read(self, group: int) -> Iterator[TileRecord]:
         for row in self._manifest.read_row_group(group, list(TileRecord.__slots__)).to_pylist():
             yield TileRecord(**row)
+
+
+def read_facts(path: Path) -> dict[str, str] | None:
+    """What the manifest of a mosaic says of the whole day, None where there is none that can be read.
+
+    Args:
+        path: The `.mrf` file; the mosaic's other files may be lost.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        manifest = manifest_path(path)
+        return None if manifest is None else _facts(pq.read_metadata(manifest))
+    except (FileNotFoundError, MosaicError, pa.ArrowInvalid):
+        return None
+
+
+def _facts(metadata: pq.FileMetaData) -> dict[str, str]:
+    return {key.decode(): value.decode("utf-8", "replace") for key, value in (metadata.metadata or {}).items()}
 
 
 def _schema() -> pa.Schema:

@@ -130,7 +130,7 @@ class PartialDay:
                 convert = len(self._types) > 1 or not all(kind.storable for kind in self._types)
                 converted = self._converted() if convert else None
                 with ManifestWriter(manifest, {**facts, **counts}) as rows:
-                    for position in np.flatnonzero(self._lines).tolist():
+                    for position in map(int, np.flatnonzero(self._lines)):
                         record = self._record(position)
                         if converted is not None and record.bytes:
                             record = replace(record, normalised=True, stored_sha256=converted[position].decode())
@@ -215,7 +215,7 @@ class PartialDay:
 
     def _take_from(self, old: Published) -> None:
         """Copy the bytes of unchanged tiles."""
-        for position in np.flatnonzero(self._in_old).tolist():
+        for position in map(int, np.flatnonzero(self._in_old)):
             data = old.mosaic.tile(self._record(position).tile) or b""
             _write_all(self._data, data)
             self._place(position, data)
@@ -229,7 +229,7 @@ class PartialDay:
         digests = np.zeros(self.layout.tiles, "S64")
         self._types, self._end = set(), 0
         with path.open("wb") as target:
-            for position in np.flatnonzero(self._index["size"]).tolist():
+            for position in map(int, np.flatnonzero(self._index["size"])):
                 offset, size = self._index[position].tolist()
                 data = to_rgba(os.pread(self._data, size, offset))
                 target.write(data)

@@ -1,0 +1,194 @@
+"""Whether days on disk are still what was downloaded, and mending those that are not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from heph_dagster.gibs.budget import budget_of
+from heph_dagster.gibs.catalogue import Catalogue, UnknownLayerError
+from heph_dagster.gibs.client import GibsClient, GibsError
+from heph_dagster.gibs.download import DayRequest, fetch_day, run_async
+from heph_dagster.gibs.grid import GRIDS, Tile, Window
+from heph_dagster.gibs.manifest import MANIFEST_VERSION, Published, read_facts
+from heph_dagster.gibs.mrf import Mosaic, MosaicError, generation_files, manifest_path
+from heph_dagster.gibs.periods import parse_day
+from heph_dagster.gibs.tiles import TileError, check_tile
+
+
+@dataclass(frozen=True)
+class StoredDay:
+    """A mosaic in a data root."""
+
+    epsg: int
+    day: date
+    layer: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class CheckedDay:
+    """What became of checking a day.
+
+    Attributes:
+        stored: The day.
+        tiles: Tiles that were compared.
+        bytes: Their bytes.
+        damaged: Tiles that are not what was downloaded.
+        unreadable: Why the mosaic or its manifest cannot be read at all, or None.
+        compared_with: `manifest`, the SHA-256 of each tile; or `decoder`, for a day that was not downloaded.
+        mended: Whether the day has been downloaded again and is sound now.
+        error: Why it could not be mended, or None.
+    """
+
+    stored: StoredDay
+    tiles: int = 0
+    bytes: int = 0
+    damaged: tuple[Tile, ...] = ()
+    unreadable: str | None = None
+    compared_with: str = "manifest"
+    mended: bool = False
+    error: str | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong with it, or no longer."""
+        return self.mended or not (self.damaged or self.unreadable)
+
+
+def stored_days(root: Path) -> Iterator[StoredDay]:
+    """The mosaics of a data root, `{EPSG}/{YYYY-MM-DD}/{Layer}.mrf`, by projection, day and layer."""
+    for epsg in sorted(GRIDS):
+        for path in sorted((root / str(epsg)).glob("*/*.mrf")):
+            with suppress(ValueError):
+                if not path.name.startswith("."):
+                    yield StoredDay(epsg, parse_day(path.parent.name), path.stem, path)
+
+
+def check_day(stored: StoredDay) -> CheckedDay:
+    """Compare the tiles of a day with what was downloaded.
+
+    A day without a manifest (imported, adopted) is decoded instead.
+    """
+    while True:
+        before = stored.path.read_bytes()
+        checked = _check(stored)
+        # A download that has replaced the day meanwhile took the files away from under the check.
+        if checked.sound or stored.path.read_bytes() == before:
+            return checked
+
+
+def check_days(days: Iterable[StoredDay], on_day: Callable[[CheckedDay], None] = lambda _: None) -> list[CheckedDay]:
+    """Check days, several at once, in the order given."""
+    checked = []
+    with ThreadPoolExecutor() as pool:
+        for each in pool.map(check_day, days):
+            checked.append(each)
+            on_day(each)
+    return checked
+
+
+def mend_days(
+    client_of: Callable[[str], GibsClient],
+    catalogue: Catalogue,
+    root: Path,
+    checked: Iterable[CheckedDay],
+) -> list[CheckedDay]:
+    """Download what is damaged of days again; tiles that are sound are not sent again.
+
+    Where the server has other tiles by now, a day becomes what it has.
+
+    Args:
+        client_of: Makes a session with an endpoint, not open yet.
+        catalogue: Knows the layers.
+        root: The data root.
+        checked: What is wrong with the days.
+
+    Returns:
+        The days, checked again.
+
+    Raises:
+        StorageError: The disk is full, read-only or fails.
+    """
+    return [_mend(client_of, catalogue, root, each) for each in checked]
+
+
+def _mend(client_of: Callable[[str], GibsClient], catalogue: Catalogue, root: Path, checked: CheckedDay) -> CheckedDay:
+    stored = checked.stored
+    facts = read_facts(stored.path)
+    if facts is None or "window" not in facts:
+        remedy = f"delete {stored.path}, then download, import or adopt the day again"
+        return replace(checked, error=f"nothing tells where the day came from: {remedy}")
+    try:
+        layer, window = catalogue[stored.layer], Window(**json.loads(facts["window"]))
+        request = DayRequest(layer, stored.epsg, window.level, root, window.request_bbox, refresh=True)
+        client = client_of(facts["endpoint"])
+
+        async def fetch() -> None:
+            async with client:
+                await fetch_day(client, request, stored.day, damaged=frozenset(checked.damaged))
+
+        with budget_of(root, client):
+            run_async(fetch())
+    except (GibsError, TileError, MosaicError, UnknownLayerError) as error:
+        return replace(checked, error=str(error))
+    again = check_day(stored)
+    return replace(checked, mended=again.sound, error=again.unreadable)
+
+
+def leftovers(stored: StoredDay) -> list[Path]:
+    """Files of generations of a mosaic that it no longer names: what a crash left when a day was replaced."""
+    with Mosaic(stored.path, stored.epsg) as mosaic:
+        current = mosaic.data_path.stem
+    return [path for path in generation_files(stored.path) if not path.name.startswith(f"{current}.")]
+
+
+def _check(stored: StoredDay) -> CheckedDay:
+    published = Published.load(stored.path, epsg=stored.epsg)
+    if published is not None:
+        with published:
+            return _compare(stored, published)
+    try:
+        with Mosaic(stored.path, stored.epsg) as mosaic:
+            if manifest_path(stored.path) is None:
+                return _decode(stored, mosaic)
+    except (MosaicError, FileNotFoundError) as error:
+        return CheckedDay(stored, unreadable=str(error))
+    version = (read_facts(stored.path) or {}).get("version", MANIFEST_VERSION)
+    wrong = "is damaged or belongs to another mosaic"
+    if version != MANIFEST_VERSION:
+        wrong = f"has schema version {version}, and this program reads {MANIFEST_VERSION}"
+    return CheckedDay(stored, unreadable=f"the manifest of {stored.path} {wrong}")
+
+
+def _compare(stored: StoredDay, published: Published) -> CheckedDay:
+    damaged, tiles, size = [], 0, 0
+    for record in published.records():
+        data = published.mosaic.tile(record.tile) or b""
+        digest = hashlib.sha256(data).hexdigest() if data else None
+        if digest != record.stored_sha256:
+            damaged.append(record.tile)
+        tiles += bool(data)
+        size += len(data)
+    return CheckedDay(stored, tiles, size, tuple(damaged))
+
+
+def _decode(stored: StoredDay, mosaic: Mosaic) -> CheckedDay:
+    damaged, tiles, size = [], 0, 0
+    for tile in mosaic.layout.window.tiles():
+        data = mosaic.tile(tile)
+        if data is None:
+            continue
+        try:
+            check_tile(data)
+        except TileError:
+            damaged.append(tile)
+        tiles += 1
+        size += len(data)
+    return CheckedDay(stored, tiles, size, tuple(damaged), compared_with="decoder")

@@ -1,0 +1,86 @@
+"""`heph verify`: are the days on disk what was downloaded?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from heph_dagster.gibs.verify import CheckedDay, check_days, leftovers, mend_days, stored_days
+from heph_dagster.settings import Settings
+
+
+def verify_archive(names: tuple[str, ...], root: Path | None, *, mend: bool, as_json: bool) -> int:
+    """Check the days of a data root and say what is wrong with them.
+
+    Args:
+        names: Layers to check; all of them if empty.
+        root: The data root; the setting's by default.
+        mend: Whether to download damaged tiles again and to remove what replaced days left behind.
+        as_json: Whether to print JSON.
+
+    Returns:
+        Exit status: 0, or 1 when a day is damaged and was not mended.
+
+    Raises:
+        ValueError: No day is there to check.
+        StorageError: The disk fails while a day is mended.
+    """
+    settings = Settings()
+    root, catalogue = root or settings.data_dir, settings.catalogue()
+    wanted = {catalogue[name].identifier for name in names}
+    days = [each for each in stored_days(root) if not wanted or each.layer in wanted]
+    if not days:
+        raise ValueError(f"{root} has no days to check; --output_dir names another folder")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+        task = progress.add_task("Checking", total=len(days))
+        checked = check_days(days, lambda _: progress.advance(task))
+    readable = [each for each in checked if not each.unreadable]
+    old = [path for each in readable for path in leftovers(each.stored)]
+    if mend:
+        bad = [each for each in checked if not each.sound]
+        mended = {each.stored: each for each in mend_days(settings.client, catalogue, root, bad)}
+        checked = [mended.get(each.stored, each) for each in checked]
+        for path in old:
+            path.unlink(missing_ok=True)
+    if as_json:
+        click.echo(json.dumps([_row(each) for each in checked], default=str, indent=2))
+    else:
+        _report(checked, old, mend=mend)
+    return 0 if all(each.sound for each in checked) else 1
+
+
+def _row(checked: CheckedDay) -> dict[str, Any]:
+    stored = checked.stored
+    return {
+        "layer": stored.layer, "epsg": stored.epsg, "day": stored.day, "path": stored.path, "sound": checked.sound,
+        "compared_with": checked.compared_with, "tiles": checked.tiles, "bytes": checked.bytes,
+        "damaged": [tile._asdict() for tile in checked.damaged], "unreadable": checked.unreadable,
+        "mended": checked.mended, "error": checked.error,
+    }  # fmt: skip
+
+
+def _report(checked: list[CheckedDay], old: list[Path], *, mend: bool) -> None:
+    size = sum(each.bytes for each in checked) / 1e6
+    click.echo(f"{len(checked)} days, {sum(each.tiles for each in checked)} tiles, {size:.1f} MB")
+    decoded = sum(each.compared_with == "decoder" for each in checked)
+    if decoded:
+        click.echo(f"{decoded} of the days were not downloaded: their tiles were decoded, there is no digest of them")
+    if old:
+        what = "were removed" if mend else "are there; --mend removes them"
+        click.echo(f"{len(old)} files that replaced days left behind {what}")
+    for each in checked:
+        if not each.damaged and not each.unreadable:
+            continue
+        what = each.unreadable or f"{len(each.damaged)} of {each.tiles} tiles are not what they were"
+        if mend:
+            what += "; mended" if each.mended else f"; could not be mended: {each.error}"
+        click.echo(f"{each.stored.epsg} {each.stored.day} {each.stored.layer}: {what}", err=True)
+    if not mend and not all(each.sound for each in checked):
+        click.echo("heph verify --mend downloads again what is damaged", err=True)

@@ -1,0 +1,212 @@
+"""Days on disk compared with what was downloaded, damaged on purpose, and mended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heph_dagster.cli import main
+from heph_dagster.gibs.archive import mosaic_path, write_day
+from heph_dagster.gibs.catalogue import Catalogue, Layer
+from heph_dagster.gibs.client import GibsClient
+from heph_dagster.gibs.grid import GRIDS, Tile, grid
+from heph_dagster.gibs.mrf import Mosaic, manifest_path
+from heph_dagster.gibs.verify import CheckedDay, check_days, leftovers, mend_days, stored_days
+from heph_dagster_tests.conftest import DAYS, EPSG, NDVI, TERRA, VIIRS, earth
+from heph_dagster_tests.gibs.downloading import DAY, fetch, one, tiles_of
+from heph_dagster_tests.servers import counted
+
+Server = tuple[str, Counter[int], Path]
+
+
+@pytest.fixture
+def server(tmp_path: Path, viirs: Layer, catalogue: Catalogue) -> Iterator[Server]:
+    """A server of two days that counts its answers, its address and its archive."""
+    archive = tmp_path / "archive"
+    for day in DAYS[:2]:
+        write_day(archive, viirs, EPSG, day, earth(day))
+    with counted(archive, catalogue) as (url, statuses):
+        yield url, statuses, archive
+
+
+def check(root: Path) -> list[CheckedDay]:
+    return check_days(stored_days(root))
+
+
+def mend(url: str, catalogue: Catalogue, root: Path) -> CheckedDay:
+    bad = [each for each in check(root) if not each.sound]
+    (mended,) = mend_days(lambda endpoint: GibsClient(url, endpoint, backoff=0), catalogue, root, bad)
+    return mended
+
+
+def overwrite(path: Path, tile: Tile) -> None:
+    """Change a byte in the middle of a tile on disk."""
+    with Mosaic(path, EPSG) as mosaic:
+        offset, size = mosaic._index[mosaic.layout.position(tile)].tolist()
+        data = bytearray(mosaic.data_path.read_bytes())
+        data[offset + size // 2] ^= 0xFF
+        mosaic.data_path.write_bytes(data)
+
+
+def test_days_as_they_were_downloaded_are_sound(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    results = fetch(server[0], viirs, tmp_path / "data", *DAYS[:2])
+    checked = check(tmp_path / "data")
+    assert [(each.stored.day, each.tiles, each.bytes, each.sound) for each in checked] == [
+        (day, 6, result.bytes, True) for day, result in zip(DAYS[:2], results, strict=True)
+    ]
+
+
+def test_a_changed_byte_is_found_and_only_its_tile_is_sent_again(
+    server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue
+) -> None:
+    url, statuses, archive = server
+    root = tmp_path / "data"
+    path = one(fetch(url, viirs, root)).path
+    overwrite(path, Tile(1, 1, 2))
+    (checked,) = check(root)
+    assert checked.damaged == (Tile(1, 1, 2),)
+    statuses.clear()
+    mended = mend(url, catalogue, root)
+    assert mended.mended
+    assert statuses == {304: 5, 200: 1}
+    assert tiles_of(path) == tiles_of(mosaic_path(archive, EPSG, DAY, viirs))
+    assert check(root)[0].damaged == ()
+
+
+@pytest.mark.parametrize("lost", ["data", "index", "tail"])
+def test_lost_files_are_found_and_mended(
+    server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue, lost: str
+) -> None:
+    root = tmp_path / "data"
+    path = one(fetch(server[0], viirs, root)).path
+    data = next(path.parent.glob("*.pjg"))
+    if lost == "tail":
+        data.write_bytes(data.read_bytes()[:-10])
+    else:
+        (data if lost == "data" else next(path.parent.glob("*.idx"))).unlink()
+    (checked,) = check(root)
+    assert not checked.sound
+    assert len(checked.damaged) == (1 if lost == "tail" else 0)
+    assert mend(server[0], catalogue, root).mended
+    assert tiles_of(path) == tiles_of(mosaic_path(server[2], EPSG, DAY, viirs))
+
+
+def test_a_day_that_the_server_has_otherwise_by_now_becomes_what_it_has(
+    server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue
+) -> None:
+    url, _, archive = server
+    path = one(fetch(url, viirs, tmp_path / "data")).path
+    overwrite(path, Tile(1, 0, 0))
+    write_day(archive, viirs, EPSG, DAY, 255 - earth(DAY))
+    assert mend(url, catalogue, tmp_path / "data").mended
+    assert tiles_of(path) == tiles_of(mosaic_path(archive, EPSG, DAY, viirs))
+
+
+def test_a_box_is_mended_as_a_box(server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue) -> None:
+    path = one(fetch(server[0], viirs, tmp_path / "data", bbox=(10.0, 10.0, 20.0, 20.0))).path
+    ((tile, data),) = tiles_of(path).items()
+    overwrite(path, tile)
+    assert mend(server[0], catalogue, tmp_path / "data").mended
+    assert tiles_of(path) == {tile: data}
+
+
+def test_what_cannot_be_mended_says_why(server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue) -> None:
+    url, _, archive = server
+    root = tmp_path / "data"
+    path = one(fetch(url, viirs, root)).path
+    overwrite(path, Tile(1, 0, 0))
+    shutil.rmtree(archive / str(EPSG) / str(DAY))
+    mended = mend(url, catalogue, root)
+    assert (mended.mended, mended.sound) == (False, False)
+    assert "has no tile of VIIRS_SNPP_CorrectedReflectance_TrueColor on 2020-09-25" in (mended.error or "")
+    manifest = manifest_path(path)
+    assert manifest is not None
+    manifest.write_bytes(b"damaged")
+    mended = mend(url, catalogue, root)
+    assert "is damaged or belongs to another mosaic" in (mended.unreadable or "")
+    assert "nothing tells where the day came from: delete" in (mended.error or "")
+
+
+def test_a_manifest_of_another_version_is_named(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    manifest = manifest_path(one(fetch(server[0], viirs, tmp_path / "data")).path)
+    table = pq.read_table(manifest)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"version": b"99"}), manifest)
+    assert "has schema version 99" in (check(tmp_path / "data")[0].unreadable or "")
+
+
+def test_days_without_a_manifest_are_decoded(archive: Path, tmp_path: Path) -> None:
+    shutil.copytree(archive, tmp_path / "data")
+    checked = check(tmp_path / "data")
+    assert {each.compared_with for each in checked} == {"decoder"}
+    assert all(each.sound for each in checked)
+    assert {each.stored.layer for each in checked} >= {VIIRS, TERRA, NDVI}
+    day = next(each.stored for each in checked if each.stored.layer == NDVI)
+    overwrite(day.path, Tile(1, 0, 1))
+    assert [each.damaged for each in check(tmp_path / "data") if not each.sound] == [(Tile(1, 0, 1),)]
+
+
+def test_what_a_crash_left_of_a_replaced_day_is_found(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    path = one(fetch(server[0], viirs, tmp_path / "data")).path
+    old = path.with_name(f"{VIIRS}.0123456789ab.pjg")
+    old.write_bytes(b"old")
+    (stored,) = stored_days(tmp_path / "data")
+    assert leftovers(stored) == [old]
+
+
+def test_other_files_and_folders_are_no_days(tmp_path: Path) -> None:
+    for name in ("4326/2020-09-25/.X.mrf", "4326/notes/X.mrf", "9999/2020-09-25/X.mrf", "4326/2020-09-25/X.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(stored_days(tmp_path)) == []
+
+
+def test_the_command_finds_mends_and_tells(
+    server: Server, tmp_path: Path, viirs: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    monkeypatch.setenv("HEPH_GIBS_URL", server[0])
+    runner = CliRunner()
+    nothing = runner.invoke(main, ["verify"])
+    assert nothing.exit_code == 1
+    assert "has no days to check" in nothing.stderr
+    paths = [one([each]).path for each in fetch(server[0], viirs, root, *DAYS[:2])]
+    old = paths[0].with_name(f"{VIIRS}.0123456789ab.pjg")
+    old.write_bytes(b"old")
+    overwrite(paths[1], Tile(1, 0, 0))
+    found = runner.invoke(main, ["verify"])
+    assert found.exit_code == 1
+    assert "2 days, 12 tiles" in found.stdout
+    assert f"{DAYS[1]} {VIIRS}: 1 of 6 tiles are not what they were" in found.stderr
+    assert "heph verify --mend" in found.stderr
+    assert "1 files that replaced days left behind are there" in found.stdout
+    mended = runner.invoke(main, ["verify", "--mend", "--json"])
+    assert mended.exit_code == 0
+    rows = json.loads(mended.stdout)
+    assert [(date.fromisoformat(row["day"]), row["mended"], len(row["damaged"])) for row in rows] == [
+        (DAYS[0], False, 0),
+        (DAYS[1], True, 1),
+    ]
+    assert not old.exists()
+    again = runner.invoke(main, ["verify", "--layer", "viirs"])
+    assert (again.exit_code, again.stderr.count("not what")) == (0, 0)
+
+
+@given(st.sampled_from(sorted(GRIDS)), st.integers(2, 8), st.data())
+def test_a_window_is_asked_for_by_its_box(epsg: int, level: int, data: st.DataObject) -> None:
+    left, bottom, right, top = grid(epsg).extent
+    west, east = (data.draw(st.floats(left, right, exclude_max=True)) for _ in range(2))
+    south, north = sorted(data.draw(st.floats(bottom, top, exclude_max=True)) for _ in range(2))
+    if south == north or west == east or (epsg != 4326 and west > east):
+        return
+    window = grid(epsg).window(level, (west, south, east, north))
+    assert grid(epsg).window(level, window.request_bbox) == window
