@@ -170,7 +170,7 @@ class Grid:
                 return self.window(level, (self.extent[0], south, east, north))
             eastern = self.window(level, (west, south, self.extent[2], north))
             western = self.window(level, (self.extent[0], south, east, north))
-            if level < 2 or eastern.col < western.cols:
+            if level < 2 or eastern.col <= western.cols:
                 return Window(self.epsg, level, 0, eastern.row, cols, eastern.rows)
             return Window(self.epsg, level, eastern.col, eastern.row, eastern.cols + western.cols, eastern.rows)
         min_x, min_y, max_x, max_y = self.extent
