@@ -21,10 +21,11 @@ from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, G
 from heph_dagster.gibs.grid import BBox, Tile
 from heph_dagster.gibs.manifest import Published, TileRecord
 from heph_dagster.gibs.mrf import Layout, MosaicError
-from heph_dagster.gibs.partial import PartialDay
+from heph_dagster.gibs.partial import DayBusyError, PartialDay
 from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.tiles import TileError, check_tile
 
+_POLL_SECONDS = 0.1
 _EMPTY_TILE_TAG = "1000000000000"
 
 T = TypeVar("T")
@@ -132,7 +133,7 @@ async def fetch_day(
     layout = request.layout
     if not request.refresh and path.exists():
         return _kept(day, path, layout, started)
-    with await _in_thread(PartialDay, path, layout) as partial:
+    with await _take(path, layout) as partial:
         if not request.refresh and path.exists():  # another process was at it meanwhile
             return _kept(day, path, layout, started)
         old = Published.load(path, layout)
@@ -220,6 +221,15 @@ def _kept(day: date, path: Path, layout: Layout, started: float) -> FetchedDay:
         )
     with kept:
         return _on_disk(day, path, kept, "kept", kept.facts["verified_by"], started)
+
+
+async def _take(path: Path, layout: Layout) -> PartialDay:
+    """Take hold of a day, after whoever else is at it."""
+    while True:
+        try:
+            return PartialDay(path, layout)
+        except DayBusyError:  # not by waiting for the lock, which no Ctrl-C would end
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from heph_dagster.errors import HephError
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.manifest import ManifestWriter, Published, TileRecord, parse_line, record_line
 from heph_dagster.gibs.mrf import Layout, empty_index, publish_mosaic
@@ -31,6 +32,10 @@ _LINE = 1 << 10
 
 class StorageError(OSError):
     """A day that cannot be written to disk."""
+
+
+class DayBusyError(HephError):
+    """A day that another process is at."""
 
 
 class PartialDay:
@@ -47,13 +52,14 @@ class PartialDay:
     """
 
     def __init__(self, path: Path, layout: Layout) -> None:
-        """Take hold of a day; waits while another process is at it.
+        """Take hold of a day.
 
         Args:
             path: The `.mrf` file to publish.
             layout: What the mosaic holds.
 
         Raises:
+            DayBusyError: Another process is at it.
             StorageError: The folder cannot be written.
         """
         self.path = path
@@ -244,7 +250,11 @@ class PartialDay:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):
                 journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-                fcntl.flock(journal, fcntl.LOCK_EX)
+                try:
+                    fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(journal)
+                    raise DayBusyError(f"{self.path} is being downloaded by another process") from None
                 with suppress(FileNotFoundError):
                     if self._journal_path.stat().st_ino == os.fstat(journal).st_ino:
                         return journal

@@ -18,11 +18,11 @@ from starlette.responses import Response
 from heph_dagster.gibs.archive import encode, mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.client import GibsClient
-from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
+from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_day, fetch_days
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.manifest import TileRecord
 from heph_dagster.gibs.mrf import Layout, manifest_path
-from heph_dagster.gibs.partial import PartialDay, StorageError
+from heph_dagster.gibs.partial import DayBusyError, PartialDay, StorageError
 from heph_dagster.gibs.raster import gdal, read_palette, read_pixels
 from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL, VIIRS, earth
 from heph_dagster_tests.gibs.downloading import DAY, TILE, fetch, files_below, one, tile_answer, tiles_of
@@ -288,3 +288,22 @@ def test_a_damaged_day_is_replaced_by_a_refresh(gibs_url: str, tmp_path: Path, v
     assert isinstance(failed, FailedDay)
     assert "give --refresh to replace it" in str(failed.error)
     assert one(fetch(gibs_url, viirs, tmp_path, refresh=True)).outcome == "new"
+
+
+def test_waiting_for_another_download_of_the_day_can_be_given_up(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:
+    request = DayRequest(viirs, EPSG, LEVEL, tmp_path)
+    path = mosaic_path(tmp_path, EPSG, DAY, viirs)
+
+    async def run() -> FetchedDay:
+        async with GibsClient(gibs_url) as client:
+            with PartialDay(path, request.layout):
+                with pytest.raises(DayBusyError, match="is being downloaded by another process"):
+                    PartialDay(path, request.layout)
+                waiting = asyncio.create_task(fetch_day(client, request, DAY))
+                await asyncio.sleep(0)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+            return await fetch_day(client, request, DAY)
+
+    assert asyncio.run(run()).outcome == "new"
