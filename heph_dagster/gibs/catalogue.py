@@ -66,13 +66,18 @@ class Layer(BaseModel):
         return MEDIA_TYPES[self.format]
 
     @property
+    def continuation(self) -> str:
+        """What an error of a server about the layer should add: the name that continues it, where there is one."""
+        return "" if self.successor is None else f"; GIBS continues {self.identifier} as {self.successor}"
+
+    @property
     def daily(self) -> bool:
         """Whether there is imagery for every day."""
         return self.period == "P1D"
 
     @property
     def tiled(self) -> bool:
-        """Whether GIBS has raster tiles of the layer."""
+        """Whether GIBS has raster tiles of the layer; else it draws maps of it."""
         return self.kind != "fires"
 
     def grid(self, epsg: int) -> Grid:
@@ -128,11 +133,7 @@ class Catalogue(Mapping[str, Layer]):
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        names = {
-            _fold(name): layer.identifier
-            for layer in self._layers.values()
-            for name in (*layer.aliases, *([layer.successor] if layer.successor else ()))
-        }
+        names = {_fold(name): layer.identifier for layer in self._layers.values() for name in layer.aliases}
         return names | {_fold(identifier): identifier for identifier in self._layers}
 
 
