@@ -144,4 +144,5 @@ def _report(layer: Layer, results: list[FetchedDay | FailedDay], missing: list[d
     for result in failed:
         click.echo(f"{result.day}: {result.error}", err=True)
     if missing:
-        click.echo(f"The server does not have {len(missing)} days: {', '.join(map(str, missing))}", err=True)
+        days = ", ".join(map(str, missing))
+        click.echo(f"The server does not have {len(missing)} days: {days}{layer.continuation}", err=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from heph_dagster.gibs.raster import gdal
-from heph_dagster_tests.conftest import NDVI, VIIRS
+from heph_dagster.gibs.raster import gdal, read_pixels
+from heph_dagster_tests.conftest import DAYS, FIRES, NDVI, VIIRS, fires
 from heph_dagster_tests.test_cli import heph
 
 RANGE = ("--start_date", "2020-09-25", "--end_date", "2020-09-27", "--level", "1")
@@ -61,6 +62,20 @@ def test_a_box_and_a_format(tmp_path: Path) -> None:
     assert dataset.GetGeoTransform()[::3] == (-36, 90)
 
 
+def test_fires_come_as_images_too(tmp_path: Path) -> None:
+    report = json.loads(heph("download", "--layer_name", FIRES, *RANGE, "--output_dir", tmp_path, "--json").stdout)
+    assert [day["verified_by"] for day in report["days"]] == ["domains", "domains"]
+    image = tmp_path / "4326" / "2020-09-26" / f"{FIRES}.png"
+    np.testing.assert_array_equal(read_pixels(image), fires(DAYS[1]))
+
+
+def test_an_old_name_tells_the_new_one(tmp_path: Path) -> None:
+    hint = "GIBS continues MODIS_Fires_All as MODIS_Combined_Thermal_Anomalies_All"
+    result = heph("download", "--layer_name", "MODIS_Fires_All", *RANGE, "--output_dir", tmp_path, code=1)
+    assert f"does not have 2 days: 2020-09-25, 2020-09-26; {hint}" in result.output
+    assert f"has no days of MODIS_Fires_All; {hint}" in heph("days", "MODIS_Fires_All", code=1).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -68,7 +83,6 @@ def test_a_box_and_a_format(tmp_path: Path) -> None:
         (["--tile_resolution", "3km"], "unknown tile resolution '3km'; choose one of 16km"),
         (["--epsg", "3413"], "for EPSG:3413 give --level, at most 5"),
         (["--tiled_world", "--level", "1"], "--tiled_world cuts the whole world by --tile_resolution"),
-        (["--layer_name", "MODIS_Fires_All"], "MODIS_Fires_All is a vector layer: GIBS has no tiles of it"),
         (["--start_date", "Today"], "the end date is not included"),
         (["--level", "9"], f"{VIIRS} has no level 9: the finest in EPSG:4326 is 8"),
     ],

@@ -92,8 +92,6 @@ class DayRequest:
             raise ValueError(
                 f"{self.layer.identifier} has no level {self.level}: the finest in EPSG:{self.epsg} is {finest}"
             )
-        if not self.layer.tiled:
-            raise ValueError(f"{self.layer.identifier} is a vector layer: GIBS has no tiles of it")
 
     @property
     def layout(self) -> Layout:
@@ -252,11 +250,11 @@ async def _fetch_tile(
     if answer.status == UNCHANGED and known:
         return _record(tile, answer), b""
     if answer.refuses_time:
-        raise DayNotAvailableError(f"{what}: {answer.explain()}")
+        raise DayNotAvailableError(f"{what}: {answer.explain()}{request.layer.continuation}")
     if answer.status == 404 or (answer.status == 200 and _is_empty(answer)):
         return _record(tile, answer), b""
     if answer.status != 200 or not answer.headers.get("Content-Type", "").startswith("image/"):
-        raise GibsError(f"{answer.url} answered {answer.explain()}")
+        raise GibsError(f"{answer.url} answered {answer.explain()}{request.layer.continuation}")
     try:
         header = await asyncio.to_thread(check_tile, answer.body)
     except TileError as error:
@@ -286,13 +284,15 @@ async def _verify(client: GibsClient, request: DayRequest, day: date, records: l
     """What says that tiles are of a day: `header` or `domains`."""
     name, present = request.layer.identifier, [record for record in records if record.bytes]
     if not present:
-        raise DayNotAvailableError(f"{client.url} has no tile of {name} on {day}")
-    if all(record.actual_day is not None for record in present):
+        raise DayNotAvailableError(f"{client.url} has no tile of {name} on {day}{request.layer.continuation}")
+    # Of maps there is no header to go by: whatever a server or a cache says, the list of days decides.
+    if request.layer.tiled and all(record.actual_day is not None for record in present):
         return "header"
     periods = await client.periods(request.layer, request.epsg, day)
     if not any(day in period.days() for period in periods):
         raise DayNotAvailableError(
-            f"{client.url} does not say which day its tiles of {name} show, and does not list {day}"
+            f"{client.url} does not list {day}, and nothing else vouches for the day that its tiles of {name} "
+            f"show{request.layer.continuation}"
         )
     return "domains"
 
