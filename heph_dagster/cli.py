@@ -99,14 +99,15 @@ def days(layer_name: str, epsg: int, *, as_json: bool) -> None:
     from heph_dagster.settings import Settings
 
     settings = Settings()
-    periods = list_days(settings.client(), settings.catalogue()[layer_name], epsg)
+    layer = settings.catalogue()[layer_name]
+    periods = list_days(settings.client(), layer, epsg)
     if as_json:
         click.echo(json.dumps([{"start": p.start, "end": p.end, "step": p.step} for p in periods], default=str))
         return
     for period in periods:
         click.echo(f"{period.start}  {period.end}  {period.step:>4}  {sum(1 for _ in period.days()):>6} days")
     if not periods:
-        raise click.ClickException(f"{settings.gibs_url} has no days of {layer_name}")
+        raise click.ClickException(f"{settings.gibs_url} has no days of {layer.identifier}{layer.continuation}")
 
 
 @main.command()

@@ -15,10 +15,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from heph_dagster.gibs import grid
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days, list_days
 from heph_dagster.gibs.export import export_image, export_tiles
+from heph_dagster.gibs.grid import Resolution
 from heph_dagster.gibs.plan import check_room, last_check, plan_days, record_check
 from heph_dagster.settings import Settings
 
@@ -57,9 +57,10 @@ def download_range(options: DownloadOptions) -> int:
     """
     settings, epsg, bbox = Settings(), options.epsg, options.bbox
     layer, root = settings.catalogue()[options.layer_name], options.output_dir or settings.data_dir
-    resolution = None if options.level is not None else grid.resolution(options.tile_resolution)
+    resolution = None if options.level is not None else layer.resolution(options.tile_resolution, epsg)
     level = options.level if resolution is None else resolution.level
-    _check_options(layer, epsg, resolution, tiled_world=options.tiled_world, boxed=bbox is not None)
+    if options.tiled_world and (bbox is not None or resolution is None):
+        raise ValueError("--tiled_world cuts the whole world by --tile_resolution: leave out --bbox and --level")
     start = options.start_date
     if options.since_last_check:
         start = last_check(root, layer, epsg) or start
@@ -94,7 +95,7 @@ def download_range(options: DownloadOptions) -> int:
     return 1 if failed or plan.missing else 0
 
 
-def _export(day: FetchedDay, options: DownloadOptions, layer: Layer, resolution: grid.Resolution | None) -> None:
+def _export(day: FetchedDay, options: DownloadOptions, layer: Layer, resolution: Resolution | None) -> None:
     """Write the images of a day that are new or not there."""
     fresh = day.outcome in {"new", "replaced"}
     kind = options.kind or layer.format
@@ -102,19 +103,6 @@ def _export(day: FetchedDay, options: DownloadOptions, layer: Layer, resolution:
         export_image(day.path, kind, resolution.size if resolution and not options.bbox else None)
     if options.tiled_world and resolution is not None:
         export_tiles(day.path, layer.format, resolution)
-
-
-def _check_options(
-    layer: Layer, epsg: int, resolution: grid.Resolution | None, *, tiled_world: bool, boxed: bool
-) -> None:
-    finest = layer.finest_level(epsg)
-    if resolution is not None and epsg == 4326 and resolution.level > finest:
-        allowed = next(row.name for row in reversed(grid.RESOLUTIONS.values()) if row.level <= finest)
-        raise ValueError(f"{resolution.name} is finer than {layer.identifier}, whose finest resolution is {allowed}")
-    if resolution is not None and epsg != 4326:
-        raise ValueError(f"gibs-ml's resolutions are of EPSG:4326; for EPSG:{epsg} give --level, at most {finest}")
-    if tiled_world and (boxed or resolution is None):
-        raise ValueError("--tiled_world cuts the whole world by --tile_resolution: leave out --bbox and --level")
 
 
 def _progress() -> Progress:
@@ -143,4 +131,5 @@ def _report(layer: Layer, results: list[FetchedDay | FailedDay], missing: list[d
     for result in failed:
         click.echo(f"{result.day}: {result.error}", err=True)
     if missing:
-        click.echo(f"The server does not have {len(missing)} days: {', '.join(map(str, missing))}", err=True)
+        days = ", ".join(map(str, missing))
+        click.echo(f"The server does not have {len(missing)} days: {days}{layer.continuation}", err=True)

@@ -119,10 +119,6 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} in the setting layers should read <layer> or epsg<code>/<layer>")
             layer = catalogue[rest]
             layer.grid(int(epsg))
-            if not layer.tiled:
-                raise ValueError(
-                    f"{layer.identifier} is a vector layer without tiles and cannot be active: take it out"
-                )
             active.append(ActiveLayer(layer, int(epsg)))
         return active
 

@@ -28,6 +28,7 @@ VIIRS = "VIIRS_SNPP_CorrectedReflectance_TrueColor"
 TERRA = "MODIS_Terra_CorrectedReflectance_TrueColor"
 NO_DATA = "MODIS_Terra_Data_No_Data"
 NDVI = "MODIS_Terra_NDVI_8Day"
+FIRES = "VIIRS_SNPP_Thermal_Anomalies_375m_All"
 EPSG = 4326
 LEVEL = 1
 DAYS = [date(2020, 9, 25), date(2020, 9, 26), date(2020, 9, 28)]  # the 27th is a gap
@@ -69,9 +70,19 @@ def earth(day: date, level: int = LEVEL) -> Image:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
+def fires(day: date, level: int = LEVEL) -> Image:
+    """A few dots of a day on a transparent world: RGBA, red to yellow, one of them half transparent."""
+    rng = np.random.default_rng(day.toordinal())
+    image = np.zeros((320 << level, 640 << level, 4), np.uint8)
+    for row, col in rng.integers((0, 0), (image.shape[0] - 4, image.shape[1] - 4), (60, 2)):
+        image[row : row + 4, col : col + 4] = (255, rng.integers(256), 0, 255)
+    image[100:110, 200:210] = (200, 100, 50, 128)
+    return image
+
+
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory, catalogue: Catalogue) -> Path:
-    """Three days of two layers at level 1, with a gap of a day, their no-data layer, and two 8-day periods."""
+    """Three days of two layers at level 1, with a gap of a day, a no-data layer, fires, and two 8-day periods."""
     root = tmp_path_factory.mktemp("archive")
     for day in DAYS:
         image = earth(day)
@@ -80,6 +91,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, catalogue: Catalogue) -> P
         observed[280:360, 600:640] = 0
         write_day(root, catalogue[TERRA], EPSG, day, image * observed[..., None])
         write_day(root, catalogue[NO_DATA], EPSG, day, 1 - observed, NO_DATA_PALETTE)
+        write_day(root, catalogue[FIRES], EPSG, day, fires(day))
     for day in NDVI_DAYS:
         green = np.zeros((640, 1280, 4), np.uint8)
         green[100:500, 300:900] = (0, day.day, 0, 255)

@@ -25,7 +25,7 @@ def heph(*arguments: object, code: int = 0) -> Result:
 
 
 def test_layers_are_listed_and_searched() -> None:
-    assert len(heph("layers").stdout.splitlines()) == 20
+    assert len(heph("layers").stdout.splitlines()) == 24
     (row,) = heph("layers", "ndvi", "terra").stdout.splitlines()
     assert row.split() == [NDVI, "png", "250m", "2016-07-30", "science_parameter", "4326"]
     rows = json.loads(heph("layers", "--json", "noaa").stdout)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from heph_dagster.gibs.raster import gdal
-from heph_dagster_tests.conftest import NDVI, VIIRS
+from heph_dagster.gibs.archive import write_day
+from heph_dagster.gibs.catalogue import Catalogue
+from heph_dagster.gibs.raster import gdal, read_pixels
+from heph_dagster.gibs.server import running_server
+from heph_dagster_tests.conftest import DAYS, FIRES, NDVI, VIIRS, earth, fires
 from heph_dagster_tests.test_cli import heph
 
 RANGE = ("--start_date", "2020-09-25", "--end_date", "2020-09-27", "--level", "1")
@@ -61,14 +66,66 @@ def test_a_box_and_a_format(tmp_path: Path) -> None:
     assert dataset.GetGeoTransform()[::3] == (-36, 90)
 
 
+@pytest.mark.parametrize("epsg", [3413, 3031])
+@pytest.mark.parametrize(("resolution", "size"), [("16km", 512), ("8km", 1024), ("4km", 2048)])
+def test_resolutions_of_the_poles(
+    tmp_path: Path,
+    catalogue: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    epsg: int,
+    resolution: str,
+    size: int,
+) -> None:
+    layer = catalogue["VIIRS_SNPP_Brightness_Temp_BandI5_Day"]
+    image = cv2.resize(earth(DAYS[0]), (2048, 2048))
+    write_day(tmp_path / "archive", layer, epsg, DAYS[0], image)
+    arguments = ("--layer_name", layer.identifier, "--start_date", DAYS[0], "--end_date", DAYS[1], "--epsg", epsg)
+    with running_server(tmp_path / "archive", catalogue) as url:
+        monkeypatch.setenv("HEPH_GIBS_URL", url)
+        heph("download", *arguments, "--tile_resolution", resolution, "--tiled_world", "--output_dir", tmp_path)
+    folder = tmp_path / str(epsg) / f"{DAYS[0]}"
+    world = read_pixels(folder / f"{layer.identifier}.png")
+    assert world.shape == (size, size, 3)
+    if size > 512:
+        np.testing.assert_array_equal(world, read_pixels(folder / f"{layer.identifier}.mrf"))
+    step = 8388608 / size
+    assert [float(line) for line in (folder / f"{layer.identifier}.pgw").read_text("ascii").splitlines()] == [
+        step, 0, 0, -step, -4194304 + step / 2, 4194304 - step / 2,
+    ]  # fmt: skip
+    count = size // 512
+    rows = [
+        np.hstack([read_pixels(folder / "tiles" / f"{layer.identifier}_Tile_{col}-{row}.png") for col in range(count)])
+        for row in range(count)
+    ]
+    np.testing.assert_array_equal(np.vstack(rows), world)
+    assert len(list((folder / "tiles").iterdir())) == count**2
+
+
+def test_fires_come_as_images_too(tmp_path: Path) -> None:
+    report = json.loads(heph("download", "--layer_name", FIRES, *RANGE, "--output_dir", tmp_path, "--json").stdout)
+    assert [day["verified_by"] for day in report["days"]] == ["domains", "domains"]
+    image = tmp_path / "4326" / "2020-09-26" / f"{FIRES}.png"
+    np.testing.assert_array_equal(read_pixels(image), fires(DAYS[1]))
+
+
+def test_an_old_name_tells_the_new_one(tmp_path: Path) -> None:
+    hint = "GIBS continues MODIS_Fires_All as MODIS_Combined_Thermal_Anomalies_All"
+    result = heph("download", "--layer_name", "MODIS_Fires_All", *RANGE, "--output_dir", tmp_path, code=1)
+    assert f"does not have 2 days: 2020-09-25, 2020-09-26; {hint}" in result.output
+    assert f"has no days of MODIS_Fires_All; {hint}" in heph("days", "MODIS_Fires_All", code=1).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--tile_resolution", "31.25m"], f"31.25m is finer than {VIIRS}, whose finest resolution is 250m"),
         (["--tile_resolution", "3km"], "unknown tile resolution '3km'; choose one of 16km"),
-        (["--epsg", "3413"], "for EPSG:3413 give --level, at most 5"),
+        (
+            ["--epsg", "3413", "--tile_resolution", "125m"],
+            f"125m is finer than {VIIRS}, whose finest resolution is 250m",
+        ),
+        (["--layer_name", NDVI, "--epsg", "3413"], f"{NDVI} is not available in EPSG:3413"),
         (["--tiled_world", "--level", "1"], "--tiled_world cuts the whole world by --tile_resolution"),
-        (["--layer_name", "MODIS_Fires_All"], "MODIS_Fires_All is a vector layer: GIBS has no tiles of it"),
         (["--start_date", "Today"], "the end date is not included"),
         (["--level", "9"], f"{VIIRS} has no level 9: the finest in EPSG:4326 is 8"),
     ],

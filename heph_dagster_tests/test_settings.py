@@ -65,11 +65,6 @@ def test_layers_of_the_data_folder_can_be_active(tmp_path: Path) -> None:
         ({"layers": ["Nope"]}, UnknownLayerError, "unknown layer 'Nope'"),
         ({"layers": [f"polar/{VIIRS}"]}, ValueError, "should read <layer> or epsg<code>/<layer>"),
         ({"layers": [f"epsg3857/{VIIRS}"]}, ValueError, "is not available in EPSG:3857"),
-        (
-            {"layers": ["MODIS_Fires_All"]},
-            ValueError,
-            "is a vector layer without tiles and cannot be active: take it out",
-        ),
         ({"connections": 501}, ValidationError, "less than or equal to 500"),
         ({"gibs_url": "gibs.earthdata.nasa.gov"}, ValidationError, "gibs_url"),
         ({"leval": 2}, ValidationError, "leval\n.*Extra inputs are not permitted"),

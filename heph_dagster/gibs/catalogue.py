@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from heph_dagster.gibs.grid import Grid, grid
+from heph_dagster.gibs.grid import RESOLUTIONS, Grid, Resolution, grid, resolution
 from heph_dagster.gibs.periods import add_steps
 
 Kind = Literal["corrected_reflectance", "no_data_mask", "science_parameter", "fires"]
@@ -66,13 +66,18 @@ class Layer(BaseModel):
         return MEDIA_TYPES[self.format]
 
     @property
+    def continuation(self) -> str:
+        """What an error of a server about the layer should add: the name that continues it, where there is one."""
+        return "" if self.successor is None else f"; GIBS continues {self.identifier} as {self.successor}"
+
+    @property
     def daily(self) -> bool:
         """Whether there is imagery for every day."""
         return self.period == "P1D"
 
     @property
     def tiled(self) -> bool:
-        """Whether GIBS has raster tiles of the layer."""
+        """Whether GIBS has raster tiles of the layer; else it draws maps of it."""
         return self.kind != "fires"
 
     def grid(self, epsg: int) -> Grid:
@@ -94,6 +99,18 @@ class Layer(BaseModel):
     def finest_level(self, epsg: int) -> int:
         """The finest level of the layer in a projection."""
         return self.grid(epsg).finest_level(self.matrix_set(epsg))
+
+    def resolution(self, name: str, epsg: int) -> Resolution:
+        """A row of gibs-ml's resolution table, see `heph_dagster.gibs.grid.resolution`.
+
+        Raises:
+            ValueError: The table has no such row, or it is finer than the layer.
+        """
+        row, finest = resolution(name, epsg), self.finest_level(epsg)
+        if row.level > finest:
+            allowed = [row.name for row in RESOLUTIONS[epsg].values() if row.level <= finest]
+            raise ValueError(f"{name} is finer than {self.identifier}, whose finest resolution is {allowed[-1]}")
+        return row
 
 
 class Catalogue(Mapping[str, Layer]):
@@ -128,11 +145,7 @@ class Catalogue(Mapping[str, Layer]):
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        names = {
-            _fold(name): layer.identifier
-            for layer in self._layers.values()
-            for name in (*layer.aliases, *([layer.successor] if layer.successor else ()))
-        }
+        names = {_fold(name): layer.identifier for layer in self._layers.values() for name in layer.aliases}
         return names | {_fold(identifier): identifier for identifier in self._layers}
 
 

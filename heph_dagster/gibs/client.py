@@ -23,7 +23,7 @@ from defusedxml.common import DefusedXmlException
 from heph_dagster import __version__
 from heph_dagster.errors import HephError
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.grid import Tile
+from heph_dagster.gibs.grid import TILE_SIZE, Tile
 from heph_dagster.gibs.periods import Period, parse_day, parse_periods
 
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=30, sock_read=60)
@@ -32,6 +32,7 @@ _TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
 _LONGEST_WAIT = 60.0
 _LARGEST_ANSWER = 64 << 20
 _FIRST_REQUESTS = 8
+_WRONG_DAY = b"InvalidDimensionValue"  # code of a WMS exception
 TILES_OF_A_DAY = 1_000_000
 """More tiles than this in 24 hours are to be agreed with the GIBS team."""
 BUDGET_ADVICE = "GIBS asks to be told of more than a million a day; spread the days, or write to the GIBS team first"
@@ -82,6 +83,8 @@ class Answer:
     @property
     def refuses_time(self) -> bool:
         """Whether it is an exception report that finds fault with the day asked for."""
+        if _WRONG_DAY in self.body:  # WMS exceptions come with status 200
+            return any(node.get("code") == _WRONG_DAY.decode() for node in self._exceptions())
         return self.status == 400 and any(
             node.get("locator", "").upper() == "TIME" or "requested TIME" in (node.text or "")
             for node in self._exceptions()
@@ -203,7 +206,7 @@ class GibsClient:
             f"{layer.matrix_set(epsg)}/all/{span}.xml"
         )
         if answer.status != 200:
-            raise GibsError(f"{answer.url} answered {answer.explain()}")
+            raise GibsError(f"{answer.url} answered {answer.explain()}{layer.continuation}")
         try:
             domain = SafeET.fromstring(answer.body).find(".//{*}DimensionDomain/{*}Domain")
             if domain is None:
@@ -217,13 +220,26 @@ class GibsClient:
     async def tile(self, layer: Layer, epsg: int, day: date, tile: Tile, etag: str | None = None) -> Answer:
         """Ask for a tile, if it is not the one with this entity tag.
 
+        Of a layer without tiles a map is asked for that covers the tile.
+
         Raises:
             GibsError: The server cannot be reached.
         """
-        return await self.get(
-            f"{self.url}/wmts/epsg{epsg}/{self.endpoint}/{layer.identifier}/default/{day}/{layer.matrix_set(epsg)}/"
-            f"{tile.level}/{tile.row}/{tile.col}.{layer.format}",
-            {"If-None-Match": etag} if etag else {},
+        url = self._tile_url(layer, epsg, day, tile)
+        return await self.get(url, {"If-None-Match": etag} if etag else {})
+
+    def _tile_url(self, layer: Layer, epsg: int, day: date, tile: Tile) -> str:
+        """Address of a WMTS tile, or of the WMS 1.1.1 map of a tile's box, whose axes are x and y in any projection."""
+        if layer.tiled:
+            return (
+                f"{self.url}/wmts/epsg{epsg}/{self.endpoint}/{layer.identifier}/default/{day}/"
+                f"{layer.matrix_set(epsg)}/{tile.level}/{tile.row}/{tile.col}.{layer.format}"
+            )
+        box = ",".join(map(repr, layer.grid(epsg).tile_bbox(tile)))
+        return (
+            f"{self.url}/wms/epsg{epsg}/{self.endpoint}/wms.cgi?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetMap"
+            f"&LAYERS={layer.identifier}&STYLES=&SRS=EPSG:{epsg}&BBOX={box}&WIDTH={TILE_SIZE}&HEIGHT={TILE_SIZE}"
+            f"&FORMAT={layer.media_type}&TRANSPARENT=TRUE&TIME={day}"
         )
 
     async def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:

@@ -97,8 +97,6 @@ class DayRequest:
             raise ValueError(
                 f"{self.layer.identifier} has no level {self.level}: the finest in EPSG:{self.epsg} is {finest}"
             )
-        if not self.layer.tiled:
-            raise ValueError(f"{self.layer.identifier} is a vector layer: GIBS has no tiles of it")
 
     @property
     def layout(self) -> Layout:
@@ -327,15 +325,16 @@ def _taken(queue: asyncio.Queue[T]) -> list[T]:
 
 def _check_answer(fetch: _Fetch, answer: Answer, known: TileRecord | None) -> None:
     """Make sure that an answer is of the day asked for: an image, or the word that there is none or no other one."""
-    what = f"{fetch.client.url} does not have {fetch.request.layer.identifier} on {fetch.day}"
+    layer = fetch.request.layer
+    what = f"{fetch.client.url} does not have {layer.identifier} on {fetch.day}"
     if answer.actual_day not in {None, fetch.day}:
         raise DayNotAvailableError(f"{what}: it answered with {answer.actual_day}")
     if answer.refuses_time:
-        raise DayNotAvailableError(f"{what}: {answer.explain()}")
+        raise DayNotAvailableError(f"{what}: {answer.explain()}{layer.continuation}")
     image = answer.status == 200 and answer.headers.get("Content-Type", "").startswith("image/")
     unchanged = answer.status == 304 and known is not None and known.etag is not None
     if not (image or unchanged or answer.status == 404 or _is_empty(answer)):
-        raise GibsError(f"{answer.url} answered {answer.explain()}")
+        raise GibsError(f"{answer.url} answered {answer.explain()}{layer.continuation}")
 
 
 def _keep_tiles(fetch: _Fetch, arrived: Iterable[tuple[Tile, Answer, TileRecord | None]]) -> None:
@@ -373,13 +372,15 @@ async def _verify(fetch: _Fetch) -> str:
     """What says that tiles are of a day: `header` or `domains`."""
     client, layer, day = fetch.client, fetch.request.layer, fetch.day
     if not fetch.partial.tiles:
-        raise DayNotAvailableError(f"{client.url} has no tile of {layer.identifier} on {day}")
-    if not fetch.partial.undated:
+        raise DayNotAvailableError(f"{client.url} has no tile of {layer.identifier} on {day}{layer.continuation}")
+    # Of maps there is no header to go by: whatever a server or a cache says, the list of days decides.
+    if layer.tiled and not fetch.partial.undated:
         return "header"
     periods = await client.periods(layer, fetch.request.epsg, day)
     if not any(day in period.days() for period in periods):
         raise DayNotAvailableError(
-            f"{client.url} does not say which day its tiles of {layer.identifier} show, and does not list {day}"
+            f"{client.url} does not list {day}, and nothing else vouches for the day that its tiles of "
+            f"{layer.identifier} show{layer.continuation}"
         )
     return "domains"
 

@@ -27,7 +27,7 @@ def export_image(mosaic: Path, kind: str, size: tuple[int, int] | None = None) -
         The image.
 
     Raises:
-        RasterError: The mosaic cannot be read, or the format cannot hold an image of this size.
+        RasterError: The mosaic cannot be read, or the format cannot hold an image of this size or transparency.
     """
     source = _open(mosaic)
     width, height = size or (source.RasterXSize, source.RasterYSize)
@@ -35,6 +35,8 @@ def export_image(mosaic: Path, kind: str, size: tuple[int, int] | None = None) -
         raise RasterError(
             f"a {kind} of {width} x {height} px cannot be: export tiles, or a tif, or a coarser resolution"
         )
+    if kind == "jpg" and source.RasterCount == 4:
+        raise RasterError(f"{mosaic} has transparency, which a jpg cannot hold: export png or tif")
     target = mosaic.with_suffix(f".{kind}")
     with replacing(target) as part:
         _translate(source, part, kind, (0, 0, source.RasterXSize, source.RasterYSize), (width, height))

@@ -264,16 +264,34 @@ GRIDS: dict[int, Grid] = {
 }
 """Grids by EPSG code."""
 
+_RESOLUTIONS = ("16km", "8km", "4km", "2km", "1km", "500m", "250m", "125m", "62.5m", "31.25m")
+
+
+def _resolutions(first: int, cols: int, rows: int) -> dict[str, Resolution]:
+    """The table of a projection, from the level and the grid of tiles of its first row."""
+    return {
+        name: Resolution(
+            name,
+            max(0, first + step),
+            (cols * TILE_SIZE << step, rows * TILE_SIZE << step),
+            (cols << step, rows << step),
+            cols * rows << 2 * step,
+        )
+        for step, name in enumerate(_RESOLUTIONS)
+    }
+
+
 # gibs-ml asks GDAL for images whose sizes are powers of two, 512 px for every 45 degrees at 16km. GIBS's own
 # level 2 has 0.140625 degree per pixel: 2560 x 1280 px in 5 x 3 tiles, the last row half empty. An image of the
 # table's size is therefore resampled from the level named; only the level's own size holds NASA's pixels unchanged.
-RESOLUTIONS: dict[str, Resolution] = {
-    name: Resolution(name, level, (1024 << level, 512 << level), (2 << level, 1 << level), 2 << 2 * level)
-    for level, name in enumerate(
-        ("16km", "8km", "4km", "2km", "1km", "500m", "250m", "125m", "62.5m", "31.25m"), start=2
-    )
+# gibs-ml has no rows for the poles. There they go on from its first: a pixel of 16 km makes 512 px of the square, half
+# of what level 0 has, and from 8km on the sizes are the levels' own.
+RESOLUTIONS: dict[int, dict[str, Resolution]] = {
+    4326: _resolutions(2, 8, 4),
+    3413: _resolutions(-1, 1, 1),
+    3031: _resolutions(-1, 1, 1),
 }
-"""gibs-ml's resolution table: level, world size in px, grid of 512 px tiles and their number, by name."""
+"""gibs-ml's resolution table by EPSG code: level, world size in px, grid of 512 px tiles and their number, by name."""
 
 
 def grid(epsg: int) -> Grid:
@@ -289,16 +307,17 @@ def grid(epsg: int) -> Grid:
         raise ValueError(f"EPSG:{epsg} is not one of the projections of this project: {known}") from None
 
 
-def resolution(name: str) -> Resolution:
-    """A row of gibs-ml's resolution table by name.
+def resolution(name: str, epsg: int = 4326) -> Resolution:
+    """A row of gibs-ml's resolution table by name, for a projection.
 
     Raises:
-        ValueError: The table has no such row.
+        ValueError: The table has no such row, or the projection is not known.
     """
+    rows = RESOLUTIONS[grid(epsg).epsg]
     try:
-        return RESOLUTIONS[name]
+        return rows[name]
     except KeyError:
-        raise ValueError(f"unknown tile resolution {name!r}; choose one of {', '.join(RESOLUTIONS)}") from None
+        raise ValueError(f"unknown tile resolution {name!r}; choose one of {', '.join(rows)}") from None
 
 
 def _check_level(level: int) -> None:

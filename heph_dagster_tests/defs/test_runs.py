@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from heph_dagster.anomalies.labels import PixelClass
@@ -14,12 +15,14 @@ from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.runs import NoDaysError, RunReport, prepare_home, run_range
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.settings import Settings
-from heph_dagster_tests.conftest import DAYS, LEVEL, NDVI, NO_DATA, TERRA, VIIRS
+from heph_dagster_tests.conftest import DAYS, FIRES, LEVEL, NDVI, NO_DATA, TERRA, VIIRS, fires
 
 
 @pytest.fixture
 def settings(gibs_url: str, tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "data", gibs_url=gibs_url, level=LEVEL, layers=(NO_DATA, VIIRS, TERRA, NDVI))
+    return Settings(
+        data_dir=tmp_path / "data", gibs_url=gibs_url, level=LEVEL, layers=(NO_DATA, VIIRS, TERRA, NDVI, FIRES)
+    )
 
 
 @pytest.fixture
@@ -75,6 +78,17 @@ def test_one_day_is_enough(run, instance: dg.DagsterInstance) -> None:
     report = run(VIIRS, DAYS[0], DAYS[0])
     assert report.done == {"image": DAYS[:1], "missing_data": DAYS[:1]}
     assert metadata(instance, VIIRS, "missing_data", DAYS[0])["verdict"] == "normal"
+
+
+def test_fires_come_as_maps(run, instance: dg.DagsterInstance) -> None:
+    report = run(FIRES, DAYS[0], DAYS[2])
+    assert report.done == {"image": DAYS}
+    (error,) = report.errors
+    assert error.startswith("1 of 4 days failed; the others are done. 2020-09-27: ")
+    assert materialized(instance, FIRES, "image") == {day.isoformat() for day in DAYS}
+    image = metadata(instance, FIRES, "image", DAYS[1])
+    assert (image["tiles"], image["verified_by"]) == (6, "domains")
+    np.testing.assert_array_equal(read_pixels(Path(str(image["path"]))), fires(DAYS[1]))
 
 
 def test_a_day_that_fails_is_named_and_the_others_are_kept(run, instance: dg.DagsterInstance) -> None:

@@ -44,9 +44,13 @@ kind = "science_parameter"
 def test_all_layers_of_gibs_ml_are_there(catalogue: Catalogue) -> None:
     rows = {name: (layer.format, layer.tile_matrix_set, layer.first_day) for name, layer in catalogue.items()}
     assert {name: rows[name] for name in GIBS_ML} == GIBS_ML
-    assert set(rows) - set(GIBS_ML) == {
-        "VIIRS_NOAA20_CorrectedReflectance_TrueColor",
-        "VIIRS_NOAA21_CorrectedReflectance_TrueColor",
+    assert {name: rows[name] for name in set(rows) - set(GIBS_ML)} == {
+        "VIIRS_NOAA20_CorrectedReflectance_TrueColor": ("jpg", "250m", date(2018, 1, 5)),
+        "VIIRS_NOAA21_CorrectedReflectance_TrueColor": ("jpg", "250m", date(2024, 1, 17)),
+        "VIIRS_SNPP_Thermal_Anomalies_375m_Day": ("png", "500m", date(2015, 11, 25)),
+        "VIIRS_SNPP_Thermal_Anomalies_375m_Night": ("png", "500m", date(2015, 11, 25)),
+        "VIIRS_SNPP_Thermal_Anomalies_375m_All": ("png", "500m", date(2015, 11, 25)),
+        "MODIS_Combined_Thermal_Anomalies_All": ("png", "1km", date(2012, 5, 8)),
     }
 
 
@@ -54,11 +58,11 @@ def test_all_layers_of_gibs_ml_are_there(catalogue: Catalogue) -> None:
     ("name", "identifier"),
     [
         ("VIIRS_SNPP_CorrectedReflectance_BandsM11_I2_I1", "VIIRS_SNPP_CorrectedReflectance_BandsM11-I2-I1"),
-        ("VIIRS_SNPP_Thermal_Anomalies_375m_Day", "VIIRS_SNPP_Fires_375m_Day"),
+        ("VIIRS_SNPP_Fires_375m", "VIIRS_SNPP_Thermal_Anomalies_375m_All"),
         ("modis_terra_ndvi_8day", "MODIS_Terra_NDVI_8Day"),
     ],
 )
-def test_other_spellings_and_successors_are_known(catalogue: Catalogue, name: str, identifier: str) -> None:
+def test_other_spellings_and_aliases_are_known(catalogue: Catalogue, name: str, identifier: str) -> None:
     assert catalogue[name].identifier == identifier
     assert name in catalogue
 
@@ -77,7 +81,20 @@ def test_users_add_and_replace_rows(tmp_path: Path) -> None:
     assert mine["My-Layer"].matrix_set(3413) == "1km"
     assert mine["My-Layer"].finest_level(3413) == 3
     assert mine["MODIS_Fires_All"].kind == "science_parameter"
-    assert len(mine) == 21
+    assert len(mine) == 25
+
+
+def test_layers_that_go_on_under_another_name_are_told_from_it(catalogue: Catalogue) -> None:
+    continued = {layer.identifier: layer.successor for layer in catalogue.values() if layer.successor}
+    assert continued == {
+        "VIIRS_SNPP_Fires_375m_Day": "VIIRS_SNPP_Thermal_Anomalies_375m_Day",
+        "VIIRS_SNPP_Fires_375m_Night": "VIIRS_SNPP_Thermal_Anomalies_375m_Night",
+        "MODIS_Fires_All": "MODIS_Combined_Thermal_Anomalies_All",
+    }
+    for old, new in continued.items():
+        assert (catalogue[old].identifier, catalogue[new].identifier) == (old, new)
+        assert catalogue[old].continuation == f"; GIBS continues {old} as {new}"
+        assert catalogue[new].continuation == ""
 
 
 def test_kinds_tell_what_can_be_asked(catalogue: Catalogue) -> None:

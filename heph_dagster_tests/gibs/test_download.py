@@ -309,5 +309,3 @@ def test_requests_that_cannot_be_are_refused_before_they_are_made(tmp_path: Path
     nowhere = "http://127.0.0.1:9"
     with pytest.raises(ValueError, match=f"{VIIRS} has no level 9: the finest in EPSG:4326 is 8"):
         fetch(nowhere, catalogue[VIIRS], tmp_path, level=9)
-    with pytest.raises(ValueError, match="MODIS_Fires_All is a vector layer: GIBS has no tiles of it"):
-        fetch(nowhere, catalogue["MODIS_Fires_All"], tmp_path)

@@ -15,7 +15,7 @@ from heph_dagster.gibs.grid import Resolution, grid
 from heph_dagster.gibs.mrf import Layout, MosaicWriter
 from heph_dagster.gibs.raster import RasterError, gdal, read_palette, read_pixels
 from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE
-from heph_dagster_tests.conftest import DAYS, EPSG, NO_DATA, VIIRS, earth
+from heph_dagster_tests.conftest import DAYS, EPSG, FIRES, NO_DATA, VIIRS, earth, fires
 from heph_dagster_tests.gibs.test_mrf import tile_bytes
 
 DAY = DAYS[0]
@@ -67,6 +67,13 @@ def test_tiles_cover_the_globe_once(mosaic: Path) -> None:
     assert names == [f"{mosaic.stem}_Tile_{col}-0.png" for col in range(2)]
     world = np.hstack([read_pixels(folder / name) for name in names])
     np.testing.assert_array_equal(world, read_pixels(export_image(mosaic, "png", (1024, 512))))
+
+
+def test_transparency_is_not_dropped(tmp_path: Path, catalogue: Catalogue) -> None:
+    path = write_day(tmp_path, catalogue[FIRES], EPSG, DAY, fires(DAY))
+    np.testing.assert_array_equal(read_pixels(export_image(path, "png")), fires(DAY))
+    with pytest.raises(RasterError, match="has transparency, which a jpg cannot hold: export png or tif"):
+        export_image(path, "jpg")
 
 
 def test_what_cannot_be_exported_is_named(mosaic: Path, tmp_path: Path) -> None:

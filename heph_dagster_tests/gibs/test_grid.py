@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from heph_dagster.gibs.grid import GRIDS, RESOLUTIONS, TILE_SIZE, Tile, Window, grid, resolution
+from heph_dagster.gibs.grid import GRIDS, RESOLUTIONS, TILE_SIZE, Resolution, Tile, Window, grid, resolution
 
 WORLD = grid(4326)
 epsgs = st.sampled_from(sorted(GRIDS))
@@ -47,12 +47,29 @@ def test_geographic_levels() -> None:
 
 
 def test_resolution_table_of_gibs_ml() -> None:
-    rows = [(row.name, row.level, row.size, row.grid, row.tiles) for row in RESOLUTIONS.values()]
+    rows = [(row.name, row.level, row.size, row.grid, row.tiles) for row in RESOLUTIONS[4326].values()]
     assert rows[0] == ("16km", 2, (4096, 2048), (8, 4), 32)
     assert rows[6] == ("250m", 8, (262144, 131072), (512, 256), 131072)
     assert rows[-1] == ("31.25m", 11, (2097152, 1048576), (4096, 2048), 8388608)
-    assert [row.level for row in RESOLUTIONS.values()] == list(range(2, 12))
-    for row in RESOLUTIONS.values():
+    assert [row.level for row in RESOLUTIONS[4326].values()] == list(range(2, 12))
+
+
+@pytest.mark.parametrize("epsg", [3413, 3031])
+def test_the_table_goes_on_at_the_poles(epsg: int) -> None:
+    rows = [resolution(name, epsg) for name in RESOLUTIONS[4326]]
+    assert rows == list(RESOLUTIONS[epsg].values())
+    assert [row.level for row in rows] == [0, *range(9)]
+    assert rows[0] == Resolution("16km", 0, (512, 512), (1, 1), 1)
+    assert rows[1] == Resolution("8km", 0, (1024, 1024), (2, 2), 4)
+    assert rows[6] == Resolution("250m", 5, (32768, 32768), (64, 64), 4096)
+    assert rows[-1] == Resolution("31.25m", 8, (262144, 262144), (512, 512), 262144)
+    # From 8km on an image has the level's own size, and so NASA's pixels unchanged.
+    assert [row.size for row in rows[1:]] == [grid(epsg).size(row.level) for row in rows[1:]]
+
+
+@pytest.mark.parametrize("epsg", sorted(GRIDS))
+def test_sizes_are_whole_tiles(epsg: int) -> None:
+    for row in RESOLUTIONS[epsg].values():
         assert row.tiles == row.grid[0] * row.grid[1]
         assert row.size == (row.grid[0] * TILE_SIZE, row.grid[1] * TILE_SIZE)
 
@@ -119,6 +136,8 @@ def test_the_level_of_a_width_is_the_coarsest_that_is_wide_enough(width: int) ->
     [
         (lambda: grid(3857), "EPSG:3857 is not one of .*4326, 3413, 3031"),
         (lambda: resolution("3km"), "unknown tile resolution '3km'; choose one of 16km, 8km"),
+        (lambda: resolution("3km", 3031), "unknown tile resolution '3km'; choose one of 16km, 8km"),
+        (lambda: resolution("8km", 3857), "EPSG:3857 is not one of .*4326, 3413, 3031"),
         (
             lambda: WORLD.tile_bbox(Tile(2, 3, 0)),
             "row 3, column 0 is outside level 2 .* 3 rows and 5 columns",

@@ -14,7 +14,9 @@ from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.raster import read_palette, read_pixels
 from heph_dagster.gibs.synthetic import render_day
 from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE, synthesize, truth_paths
-from heph_dagster_tests.conftest import EPSG, NO_DATA, TERRA
+from heph_dagster.gibs.synthetic.canvas import land
+from heph_dagster.gibs.synthetic.fires import render_fires
+from heph_dagster_tests.conftest import EPSG, FIRES, NO_DATA, TERRA
 
 DAYS = [date(2024, 4, 7), date(2024, 4, 8)]
 FALSE_COLOUR = "MODIS_Terra_CorrectedReflectance_Bands721"
@@ -50,8 +52,25 @@ def test_the_truth_and_the_no_data_layer_stand_beside_each_day(tmp_path: Path, c
     assert (read_palette(no_data) or ())[:2] == NO_DATA_PALETTE
 
 
+def test_fires_burn_on_land_and_differ_from_day_to_day(tmp_path: Path, catalogue: Catalogue) -> None:
+    made = synthesize(tmp_path, [catalogue[FIRES]], DAYS, catalogue, seed=5, level=1, workers=1)
+    first, second = (read_pixels(files.mosaic) for files in made)
+    assert first.shape == (640, 1280, 4)
+    burning = first[..., 3] == 255
+    assert 500 < burning.sum() < 10_000
+    assert land(1)[burning].all()
+    assert (first[burning][:, 0] == 255).all()
+    assert not first[~burning].any()
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, render_fires(FIRES, DAYS[0], seed=5, level=1))
+    halves = [render_fires(FIRES.replace("All", half), DAYS[0], seed=5, level=1)[..., 3] for half in ("Day", "Night")]
+    np.testing.assert_array_equal(halves[0] | halves[1], first[..., 3])
+    assert (halves[0] != halves[1]).any()
+    assert not truth_paths(made[0].mosaic)[0].exists()
+
+
 def test_other_kinds_of_layers_are_refused(tmp_path: Path, catalogue: Catalogue) -> None:
     with pytest.raises(
-        ValueError, match="MODIS_Terra_Data_No_Data cannot be synthesized; corrected-reflectance layers can"
+        ValueError, match="MODIS_Terra_Data_No_Data cannot be synthesized; layers of corrected reflectance"
     ):
         synthesize(tmp_path, [catalogue[NO_DATA]], DAYS, catalogue, seed=0, level=0)

@@ -6,20 +6,31 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from heph_dagster.gibs.catalogue import Catalogue, Layer, UnknownLayerError
-from heph_dagster.gibs.grid import GRIDS, TILE_SIZE, Tile
+from heph_dagster.gibs.catalogue import Catalogue, Layer
+from heph_dagster.gibs.grid import TILE_SIZE, Tile
 from heph_dagster.gibs.periods import Period, add_steps, parse_day
 from heph_dagster.gibs.server import documents
+from heph_dagster.gibs.server.requests import (
+    MissingError,
+    RefusalError,
+    base_url,
+    image_format,
+    operation,
+    query_of,
+    requested_day,
+    required,
+    service_of,
+)
 from heph_dagster.gibs.server.store import Store
+from heph_dagster.gibs.server.wms import WebMapService
 
 _XML = "application/xml"
 _REST_TILE = re.compile(
@@ -27,22 +38,8 @@ _REST_TILE = re.compile(
     r"\.(?P<format>\w+)"
 )
 _REST_DOMAINS = re.compile(r"1\.0\.0/(?P<layer>[^/]+)/(?P<style>[^/]+)/(?P<set>[^/]+)/all(?:/(?P<range>[^/]+))?\.xml")
-_PROJECTIONS = {str(epsg): epsg for epsg in GRIDS}
 _MOST_DIGITS = 9
 _FARTHEST = 1e9
-_FORMATS = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "image/jpeg": "jpg", "image/png": "png"}
-
-
-class _RefusalError(Exception):
-    """A request that is answered with an error."""
-
-    def __init__(self, code: str, locator: str, text: str) -> None:
-        super().__init__(text)
-        self.code, self.locator, self.text = code, locator, text
-
-
-class _MissingError(Exception):
-    """A tile that the server does not have, though it could."""
 
 
 def create_app(root: Path, catalogue: Catalogue) -> Starlette:
@@ -59,8 +56,9 @@ def create_app(root: Path, catalogue: Catalogue) -> Starlette:
         Route(f"/wmts/{prefix}/wmts.cgi", service.wmts_kvp),
         Route(f"/wmts/{prefix}/{{path:path}}", service.wmts_rest),
         Route(f"/twms/{prefix}/twms.cgi", service.twms),
+        Route(f"/wms/{prefix}/wms.cgi", WebMapService(service.store).answer),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={MissingError: _not_found})
 
 
 class _Service:
@@ -79,21 +77,19 @@ class _Service:
                 )
             if match := _REST_TILE.fullmatch(path):
                 return self._tile(request, match.groupdict())
-        except _RefusalError as refusal:
+        except RefusalError as refusal:
             return _exception_report(refusal)
-        except _MissingError:
-            return _not_found()
-        return _not_found()
+        raise MissingError
 
     async def wmts_kvp(self, request: Request) -> Response:
         """WMTS by key-value pairs; keys are case-insensitive."""
-        query = _query(request)
+        query = query_of(request)
         try:
-            operation = _operation(query, "getcapabilities", "describedomains", "gettile")
-            if operation == "getcapabilities":
+            asked = operation(query, "getcapabilities", "describedomains", "gettile")
+            if asked == "getcapabilities":
                 return self._capabilities(request)
-            if operation == "describedomains":
-                names = _required(query, "layer"), _required(query, "tilematrixset")
+            if asked == "describedomains":
+                names = required(query, "layer"), required(query, "tilematrixset")
                 return self._domains(request, *names, query.get("time", "all"))
             keys = {
                 "layer": "layer",
@@ -102,38 +98,35 @@ class _Service:
                 "row": "tilerow",
                 "col": "tilecol",
             }
-            wanted: dict[str, str | None] = {name: _required(query, key) for name, key in keys.items()}
-            wanted |= {"format": _required(query, "format"), "style": query.get("style") or "default"}
+            wanted: dict[str, str | None] = {name: required(query, key) for name, key in keys.items()}
+            wanted |= {"format": required(query, "format"), "style": query.get("style") or "default"}
             return self._tile(request, wanted | {"time": query.get("time")})
-        except _RefusalError as refusal:
+        except RefusalError as refusal:
             return _exception_report(refusal)
-        except _MissingError:
-            return _not_found()
 
     async def twms(self, request: Request) -> Response:
         """Tiled WMS: the tile service document, and maps that are exactly one tile."""
-        query = _query(request)
+        query = query_of(request)
         try:
-            if _operation(query, "gettileservice", "getmap") == "gettileservice":
-                epsg, endpoint = self._service(request)
-                document = documents.tile_service(_base(request), endpoint, epsg, self.store.layers(epsg))
+            if operation(query, "gettileservice", "getmap") == "gettileservice":
+                epsg, endpoint = service_of(request)
+                layers = [layer for layer in self.store.layers(epsg) if layer.tiled]
+                document = documents.tile_service(base_url(request), endpoint, epsg, layers)
                 return Response(document, media_type=_XML)
             return self._map(request, query)
-        except _RefusalError as refusal:
+        except RefusalError as refusal:
             return Response(documents.service_exception(refusal.text), 400, media_type=_XML)
-        except _MissingError:
-            return _not_found()
 
     def _map(self, request: Request, query: Mapping[str, str]) -> Response:
-        epsg, _ = self._service(request)
-        layer = self._layer(_required(query, "layers"), epsg)
+        epsg, _ = service_of(request)
+        layer = self._layer(required(query, "layers"), epsg)
         if (query.get("width"), query.get("height")) != (str(TILE_SIZE), str(TILE_SIZE)):
-            raise _RefusalError("InvalidParameterValue", "WIDTH", f"Tiles are {TILE_SIZE} x {TILE_SIZE} px")
+            raise RefusalError("InvalidParameterValue", "WIDTH", f"Tiles are {TILE_SIZE} x {TILE_SIZE} px")
         tiles = layer.grid(epsg)
         try:
-            left, bottom, right, top = (float(edge) for edge in _required(query, "bbox").split(","))
+            left, bottom, right, top = (float(edge) for edge in required(query, "bbox").split(","))
         except ValueError:
-            raise _RefusalError("InvalidParameterValue", "BBOX", "bbox is not four numbers") from None
+            raise RefusalError("InvalidParameterValue", "BBOX", "bbox is not four numbers") from None
         # Edges beyond any map, infinite or undefined ones match no level, and cannot be rounded.
         on_map = all(abs(edge) < _FARTHEST for edge in (left, bottom, right, top))
         for level in range(layer.finest_level(epsg) + 1) if on_map else ():
@@ -148,34 +141,34 @@ class _Service:
             if max(map(abs, errors)) < 1e-3 * tiles.resolution(level):
                 wanted = {"layer": layer.identifier, "set": layer.matrix_set(epsg), "style": "default"}
                 wanted |= {"level": str(level), "row": str(round(row)), "col": str(round(col))}
-                return self._tile(request, {**wanted, "format": _required(query, "format"), "time": query.get("time")})
-        raise _RefusalError("InvalidParameterValue", "BBOX", "The request does not match any tile pattern of the layer")
+                return self._tile(request, {**wanted, "format": required(query, "format"), "time": query.get("time")})
+        raise RefusalError("InvalidParameterValue", "BBOX", "The request does not match any tile pattern of the layer")
 
     def _tile(self, request: Request, wanted: Mapping[str, str | None]) -> Response:
-        epsg, _ = self._service(request)
+        epsg, _ = service_of(request)
         layer = self._layer(wanted["layer"] or "", epsg)
         if wanted["style"] != "default":
-            raise _RefusalError("InvalidParameterValue", "STYLE", "STYLE is invalid")
+            raise RefusalError("InvalidParameterValue", "STYLE", "STYLE is invalid")
         if wanted["set"] != layer.matrix_set(epsg):
-            raise _RefusalError(
+            raise RefusalError(
                 "InvalidParameterValue",
                 "TILEMATRIXSET",
                 f"TILEMATRIXSET is invalid for LAYER {layer.identifier}",
             )
-        if _FORMATS.get((wanted["format"] or "").lower()) != layer.format:
-            raise _RefusalError("InvalidParameterValue", "FORMAT", f"FORMAT is invalid for LAYER {layer.identifier}")
+        if image_format(wanted["format"]) != layer.format or not layer.tiled:
+            raise RefusalError("InvalidParameterValue", "FORMAT", f"FORMAT is invalid for LAYER {layer.identifier}")
         tile = Tile(*(_whole(wanted[name], name) for name in ("level", "row", "col")))
         if tile.level > layer.finest_level(epsg):
-            raise _RefusalError("InvalidParameterValue", "TILEMATRIX", "TILEMATRIX is invalid")
+            raise RefusalError("InvalidParameterValue", "TILEMATRIX", "TILEMATRIX is invalid")
         if not layer.grid(epsg).contains(tile):
             locator = "TILEROW" if tile.row >= layer.grid(epsg).matrix(tile.level)[1] else "TILECOL"
-            raise _RefusalError("TileOutOfRange", locator, f"{locator} is out of range")
-        requested = _requested_day(wanted["time"])
+            raise RefusalError("TileOutOfRange", locator, f"{locator} is out of range")
+        requested = requested_day(wanted["time"])
         actual = self.store.actual_day(layer, epsg, requested)
         mosaic = None if actual is None else self.store.mosaic(layer, epsg, actual)
         data = None if mosaic is None else mosaic.tile(tile)
         if data is None or actual is None:
-            raise _MissingError
+            raise MissingError
         # OnEarth sends entity tags without quotes, and so do we.
         tag = hashlib.blake2b(data, digest_size=8).hexdigest()
         headers = {
@@ -188,33 +181,24 @@ class _Service:
         return Response(data, headers=headers, media_type=layer.media_type)
 
     def _capabilities(self, request: Request) -> Response:
-        epsg, endpoint = self._service(request)
-        layers = [(layer, self.store.periods(layer, epsg)) for layer in self.store.layers(epsg)]
-        return Response(documents.capabilities(_base(request), endpoint, epsg, layers), media_type=_XML)
+        epsg, endpoint = service_of(request)
+        layers = [(layer, self.store.periods(layer, epsg)) for layer in self.store.layers(epsg) if layer.tiled]
+        return Response(documents.capabilities(base_url(request), endpoint, epsg, layers), media_type=_XML)
 
     def _domains(self, request: Request, name: str, matrix_set: str, span: str) -> Response:
-        epsg, _ = self._service(request)
+        epsg, _ = service_of(request)
         layer = self._layer(name, epsg)
         if matrix_set != layer.matrix_set(epsg):
-            raise _RefusalError("InvalidParameterValue", "TILEMATRIXSET", f"TILEMATRIXSET is invalid for LAYER {name}")
+            raise RefusalError("InvalidParameterValue", "TILEMATRIXSET", f"TILEMATRIXSET is invalid for LAYER {name}")
         periods = self.store.periods(layer, epsg)
         if span != "all":
             periods = _clip(periods, span)
         return Response(documents.domains(epsg, periods), media_type=_XML)
 
-    def _service(self, request: Request) -> tuple[int, str]:
-        epsg, endpoint = request.path_params["epsg"], request.path_params["endpoint"]
-        if epsg not in _PROJECTIONS or endpoint not in {"best", "std", "nrt", "all"}:
-            raise _MissingError
-        return _PROJECTIONS[epsg], endpoint
-
     def _layer(self, name: str, epsg: int) -> Layer:
-        try:
-            layer = self.store.catalogue[name]
-        except UnknownLayerError:
-            layer = None
-        if layer is None or layer.identifier != name or epsg not in layer.projections:
-            raise _RefusalError("InvalidParameterValue", "LAYER", "LAYER does not exist")
+        layer = self.store.layer(name, epsg)
+        if layer is None:
+            raise RefusalError("InvalidParameterValue", "LAYER", "LAYER does not exist")
         return layer
 
 
@@ -224,7 +208,7 @@ def _clip(periods: list[Period], span: str) -> list[Period]:
     try:
         start, end = parse_day(first), parse_day(last or first)
     except ValueError:
-        raise _RefusalError("InvalidParameterValue", "TIME", "TIME is invalid") from None
+        raise RefusalError("InvalidParameterValue", "TIME", "TIME is invalid") from None
     clipped = []
     for period in periods:
         days = [day for day in period.days() if day <= end and add_steps(day, period.step, 1) > start]
@@ -233,50 +217,18 @@ def _clip(periods: list[Period], span: str) -> list[Period]:
     return clipped
 
 
-def _requested_day(text: str | None) -> date | None:
-    if text is None or text.lower() in {"", "default"}:
-        return None
-    try:
-        return parse_day(text)
-    except ValueError:
-        raise _RefusalError(
-            "InvalidParameterValue", "TIME", "Invalid time format, must be YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ"
-        ) from None
-
-
 def _whole(text: str | None, name: str) -> int:
     locator = {"level": "TILEMATRIX", "row": "TILEROW", "col": "TILECOL"}[name]
     if text is None or not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
-        raise _RefusalError("InvalidParameterValue", locator, f"{locator} is not a valid integer")
+        raise RefusalError("InvalidParameterValue", locator, f"{locator} is not a valid integer")
     return int(text)
 
 
-def _query(request: Request) -> dict[str, str]:
-    return {key.lower(): value for key, value in parse_qsl(request.url.query, keep_blank_values=True)}
-
-
-def _required(query: Mapping[str, str], key: str) -> str:
-    if not query.get(key):
-        raise _RefusalError("MissingParameterValue", key.upper(), f"Missing {key.upper()} parameter")
-    return query[key]
-
-
-def _operation(query: Mapping[str, str], *known: str) -> str:
-    operation = _required(query, "request").lower()
-    if operation not in known:
-        raise _RefusalError("OperationNotSupported", "REQUEST", f"The request {operation!r} is not supported")
-    return operation
-
-
-def _base(request: Request) -> str:
-    return str(request.base_url).rstrip("/")
-
-
-def _exception_report(refusal: _RefusalError) -> Response:
+def _exception_report(refusal: RefusalError) -> Response:
     return Response(documents.ows_exception(refusal.code, refusal.locator, refusal.text), 400, media_type=_XML)
 
 
-def _not_found() -> Response:
+def _not_found(_: Request, __: Exception) -> Response:
     return HTMLResponse(
         "<!DOCTYPE html><html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n",
         404,

@@ -1,7 +1,7 @@
 """The XML documents of a GIBS server.
 
-Sources: OGC 07-057r7 (WMTS 1.0.0); OGC 06-121r3 (OWS common, exceptions); OGC 06-042 (WMS, service exceptions); WMTS
-Multidimensional Domain Discovery; OnEarth's Tiled WMS configuration.
+Sources: OGC 07-057r7 (WMTS 1.0.0); OGC 06-121r3 (OWS common, exceptions); OGC 01-068r3 (WMS 1.1.1); OGC 06-042 (WMS
+1.3.0); WMTS Multidimensional Domain Discovery; OnEarth's Tiled WMS configuration.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ WMTS = "http://www.opengis.net/wmts/1.0"
 OWS = "http://www.opengis.net/ows/1.1"
 XLINK = "http://www.w3.org/1999/xlink"
 DOMAINS = "http://demo.geo-solutions.it/share/wmts-multidim/wmts_multi_dimensional.xsd"
+WMS = "http://www.opengis.net/wms"
+LONGEST_EDGE = 4096
+"""Width and height in px of the largest map."""
 _LATEST_PERIODS = 100
 _PIXEL_METRES = 0.00028
+# West, south, east and north; at the poles as far as the corners of the square.
+_DEGREES = {4326: (-180, -90, 180, 90), 3413: (-180, 38.807, 180, 90), 3031: (-180, -90, 180, -38.941)}
 _METRES_PER_DEGREE = 6378137.0 * 3.141592653589793 / 180
 
 for prefix, uri in (("", WMTS), ("ows", OWS), ("xlink", XLINK)):
@@ -156,6 +161,79 @@ def tile_service(base: str, endpoint: str, epsg: int, layers: Iterable[Layer]) -
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
+def map_capabilities(
+    version: str, base: str, endpoint: str, epsg: int, layers: Iterable[tuple[Layer, Sequence[Period]]]
+) -> str:
+    """The WMS capabilities of a projection.
+
+    Args:
+        version: `1.1.1` or `1.3.0`.
+        base: The server's own address, without a slash at its end.
+        endpoint: `best`, `std`, `nrt` or `all`.
+        epsg: Projection.
+        layers: Layers with their periods, all of which are listed.
+    """
+    old = version == "1.1.1"
+    service = f"{base}/wms/epsg{epsg}/{endpoint}/wms.cgi?"
+    name, namespace = ("WMT_MS_Capabilities", {}) if old else ("WMS_Capabilities", {"xmlns": WMS})
+    root = ET.Element(name, {"version": version, "xmlns:xlink": XLINK, **namespace})
+    about = ET.SubElement(root, "Service")
+    ET.SubElement(about, "Name").text = "OGC:WMS" if old else "WMS"
+    ET.SubElement(about, "Title").text = "Local GIBS server"
+    ET.SubElement(about, "OnlineResource", {"xlink:href": service})
+    if not old:
+        for limit in ("MaxWidth", "MaxHeight"):
+            ET.SubElement(about, limit).text = str(LONGEST_EDGE)
+    capability = ET.SubElement(root, "Capability")
+    operations = ET.SubElement(capability, "Request")
+    document = "application/vnd.ogc.wms_xml" if old else "text/xml"
+    for operation, formats in (("GetCapabilities", [document]), ("GetMap", ["image/png", "image/jpeg"])):
+        element = ET.SubElement(operations, operation)
+        for each in formats:
+            ET.SubElement(element, "Format").text = each
+        get = ET.SubElement(ET.SubElement(ET.SubElement(element, "DCPType"), "HTTP"), "Get")
+        ET.SubElement(get, "OnlineResource", {"xlink:href": service})
+    ET.SubElement(ET.SubElement(capability, "Exception"), "Format").text = (
+        "application/vnd.ogc.se_xml" if old else "XML"
+    )
+    world = ET.SubElement(capability, "Layer")
+    ET.SubElement(world, "Title").text = f"Layers in EPSG:{epsg}"
+    ET.SubElement(world, "SRS" if old else "CRS").text = f"EPSG:{epsg}"
+    _extent(world, epsg, old=old)
+    for layer, periods in layers:
+        element = ET.SubElement(world, "Layer", queryable="0")
+        ET.SubElement(element, "Name").text = layer.identifier
+        ET.SubElement(element, "Title").text = layer.title
+        dimension = ET.SubElement(element, "Dimension", name="time", units="ISO8601")
+        extent = ET.SubElement(element, "Extent", name="time") if old else dimension
+        extent.set("default", str(periods[-1].end))
+        extent.text = ",".join(map(str, periods))
+        style = ET.SubElement(element, "Style")
+        ET.SubElement(style, "Name").text = "default"
+        ET.SubElement(style, "Title").text = "default"
+    return _document(root)
+
+
+def _extent(parent: ET.Element, epsg: int, *, old: bool) -> None:
+    """The extent of the imagery: in degrees, and in the axes of its projection, which WMS 1.3.0 follows."""
+    left, bottom, right, top = grid(epsg).extent
+    west, south, east, north = _DEGREES[epsg]
+    if old:
+        edges = {"minx": west, "miny": south, "maxx": east, "maxy": north}
+        ET.SubElement(parent, "LatLonBoundingBox", {name: f"{edge:g}" for name, edge in edges.items()})
+    else:
+        box = ET.SubElement(parent, "EX_GeographicBoundingBox")
+        bounds = {"west": west, "east": east, "south": south, "north": north}
+        for name, edge in bounds.items():
+            side = "Longitude" if name in {"west", "east"} else "Latitude"
+            ET.SubElement(box, f"{name}Bound{side}").text = f"{edge:g}"
+        if epsg == 4326:
+            left, bottom, right, top = bottom, left, top, right
+    edges = {"minx": left, "miny": bottom, "maxx": right, "maxy": top}
+    key = "SRS" if old else "CRS"
+    ET.SubElement(parent, "BoundingBox", {key: f"EPSG:{epsg}", **{name: f"{edge:.0f}" for name, edge in edges.items()}})
+
+
 def ows_exception(code: str, locator: str, text: str) -> str:
     """An OWS exception report, as WMTS answers errors with."""
     root = ET.Element("ExceptionReport", {"xmlns": OWS, "version": "1.1.0", "xml:lang": "en"})
@@ -164,10 +242,10 @@ def ows_exception(code: str, locator: str, text: str) -> str:
     return _document(root)
 
 
-def service_exception(text: str) -> str:
-    """A WMS service exception report, as Tiled WMS answers errors with."""
-    root = ET.Element("ServiceExceptionReport", {"xmlns": "http://www.opengis.net/ogc", "version": "1.1.0"})
-    ET.SubElement(root, "ServiceException").text = text
+def service_exception(text: str, code: str | None = None, version: str = "1.1.0") -> str:
+    """A WMS service exception report, as WMS and Tiled WMS answer errors with."""
+    root = ET.Element("ServiceExceptionReport", {"xmlns": "http://www.opengis.net/ogc", "version": version})
+    ET.SubElement(root, "ServiceException", {} if code is None else {"code": code}).text = text
     return _document(root)
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from heph_dagster.gibs.archive import mosaic_path
-from heph_dagster.gibs.catalogue import Catalogue, Layer
+from heph_dagster.gibs.catalogue import Catalogue, Layer, UnknownLayerError
 from heph_dagster.gibs.grid import GRIDS
 from heph_dagster.gibs.mrf import Mosaic, MosaicError
 from heph_dagster.gibs.periods import Period, compress, floor, parse_day
@@ -45,6 +45,14 @@ class Store:
         """Layers with at least one day in a projection, in the order of the catalogue."""
         found = self._scan(epsg)
         return [layer for layer in self.catalogue.values() if layer.identifier in found]
+
+    def layer(self, name: str, epsg: int) -> Layer | None:
+        """The layer of exactly this identifier, None where there is none or it is not available in the projection."""
+        try:
+            layer = self.catalogue[name]
+        except UnknownLayerError:
+            return None
+        return layer if layer.identifier == name and epsg in layer.projections else None
 
     def periods(self, layer: Layer, epsg: int) -> list[Period]:
         """The days of a layer, as periods."""

@@ -1,7 +1,7 @@
 """An archive of synthetic days, each with its truth beside it.
 
 Beside a mosaic `{Layer}.mrf` stand `{Layer}.truth.png` (0 valid, 1..n the number of an anomaly, 254 gap between swaths,
-255 polar night) and `{Layer}.truth.json` (the anomalies in that order).
+255 polar night) and `{Layer}.truth.json` (the anomalies in that order); fires have none.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import encode, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.synthetic.anomalies import Anomaly
+from heph_dagster.gibs.synthetic.fires import render_fires
 from heph_dagster.gibs.synthetic.scene import render_day
 
 DEFAULT_LAYERS = ("VIIRS_SNPP_CorrectedReflectance_TrueColor", "MODIS_Terra_CorrectedReflectance_TrueColor")
@@ -63,7 +64,7 @@ def synthesize(
 
     Args:
         root: The archive.
-        layers: Corrected-reflectance layers; the no-data layer of a MODIS layer is made with it.
+        layers: Layers of corrected reflectance and of fires; the no-data layer of a MODIS layer is made with it.
         days: The days.
         catalogue: Where the no-data layers are looked up.
         seed: Seed.
@@ -75,12 +76,12 @@ def synthesize(
         The days of each layer, in the order given.
 
     Raises:
-        ValueError: A layer is not one of corrected reflectance.
+        ValueError: A layer is of another kind.
     """
     for layer in layers:
-        if layer.kind != "corrected_reflectance":
+        if layer.kind not in {"corrected_reflectance", "fires"}:
             raise ValueError(
-                f"{layer.identifier} cannot be synthesized; corrected-reflectance layers can, "
+                f"{layer.identifier} cannot be synthesized; layers of corrected reflectance and of fires can, "
                 "and a MODIS layer brings its no-data layer along"
             )
     # Layers of an instrument share their no-data layer: the first of them makes it.
@@ -108,6 +109,9 @@ def truth_paths(mosaic: Path) -> tuple[Path, Path]:
 
 
 def _make_day(root: Path, layer: Layer, no_data: Layer | None, day: date, seed: int, level: int) -> SyntheticFiles:
+    if layer.kind == "fires":
+        image = render_fires(layer.identifier, day, seed=seed, level=level)
+        return SyntheticFiles(layer.identifier, day, write_day(root, layer, EPSG, day, image), ())
     scene = render_day(layer.identifier, day, seed=seed, level=level)
     mosaic = write_day(root, layer, EPSG, day, scene.image)
     raster, records = truth_paths(mosaic)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
-import aiohttp
 import cv2
 import defusedxml.ElementTree as SafeET
 import numpy as np
@@ -17,45 +14,14 @@ import pytest
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.grid import Tile
-from heph_dagster.gibs.mrf import Mosaic
 from heph_dagster.gibs.raster import gdal, read_pixels
 from heph_dagster.gibs.server import running_server
 from heph_dagster.gibs.server.run import PortInUseError, free_port
 from heph_dagster.gibs.server.store import Store
-from heph_dagster_tests.conftest import DAYS, EPSG, NDVI, NO_DATA, TERRA, VIIRS, earth
+from heph_dagster_tests.conftest import DAYS, EPSG, FIRES, NDVI, NO_DATA, TERRA, VIIRS, earth
+from heph_dagster_tests.gibs.server.conftest import Get
 
-Answer = tuple[int, Mapping[str, str], bytes]
-Get = Callable[..., Answer]
 DAY = DAYS[0]
-
-
-@pytest.fixture
-def get(gibs_url: str) -> Get:
-    """Fetch a path of the server: status, headers, body."""
-
-    def fetch(path: str, **headers: str) -> Answer:
-        async def ask() -> Answer:
-            names = {name.replace("_", "-"): value for name, value in headers.items()}
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(gibs_url + path, headers=names) as answer,
-            ):
-                return answer.status, answer.headers, await answer.read()
-
-        return asyncio.run(ask())
-
-    return fetch
-
-
-@pytest.fixture
-def stored(archive: Path, catalogue: Catalogue) -> Callable[..., bytes | None]:
-    """The bytes of a tile as they stand in the archive."""
-
-    def read(layer: str, day: date, *tile: int) -> bytes | None:
-        with Mosaic(mosaic_path(archive, EPSG, day, catalogue[layer]), EPSG) as mosaic:
-            return mosaic.tile(Tile(*tile))
-
-    return read
 
 
 def rest(
@@ -147,6 +113,7 @@ def test_what_is_not_there_is_404_as_html(get: Get, path: str) -> None:
         (rest(tile="1/-1/0"), "InvalidParameterValue", "TILEROW"),
         (rest(matrix_set="1km"), "InvalidParameterValue", "TILEMATRIXSET"),
         (rest(suffix="png"), "InvalidParameterValue", "FORMAT"),
+        (rest(FIRES, matrix_set="500m", suffix="png"), "InvalidParameterValue", "FORMAT"),
         (rest("No_Such_Layer"), "InvalidParameterValue", "LAYER"),
         (rest(time="2020-13-01/"), "InvalidParameterValue", "TIME"),
         (kvp(STYLE="fancy"), "InvalidParameterValue", "STYLE"),
@@ -181,6 +148,11 @@ def domain(body: bytes) -> str | None:
 def test_domains_are_the_days_that_are_there(get: Get, layer: str, span: str, expected: str | None) -> None:
     status, _, body = get(f"/wmts/epsg4326/best/1.0.0/{layer}/default/250m/{span}.xml")
     assert (status, domain(body)) == (200, expected)
+
+
+def test_a_layer_without_tiles_has_days_all_the_same(get: Get) -> None:
+    path = f"/wmts/epsg4326/best/1.0.0/{FIRES}/default/500m/all/all.xml"
+    assert domain(get(path)[2]) == "2020-09-25/2020-09-26/P1D,2020-09-28/2020-09-28/P1D"
 
 
 def test_domains_by_key_value_pairs(get: Get) -> None:
