@@ -148,6 +148,13 @@ def days(layer_name: str, epsg: int, *, as_json: bool) -> None:
     help="Image beside the mosaic.  [default: the layer's]",
 )
 @click.option("--endpoint", type=click.Choice(["best", "std", "nrt"]), help="[default: the setting endpoint]")
+@click.option(
+    "--driver",
+    type=click.Choice(["heph", "gdal-tms", "gdal-twms"]),
+    default="heph",
+    show_default=True,
+    help="Who fetches: heph, or GDAL's clients for comparison, whose images nothing verifies.",
+)
 @click.option("--refresh", is_flag=True, help="Ask again for days that are on disk.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def download(**options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -15,12 +16,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from heph_dagster.gibs.capabilities import tiled_group
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days, list_days
 from heph_dagster.gibs.export import export_image, export_tiles
+from heph_dagster.gibs.gdal_download import GdalImage, GdalSource, fetch_images
 from heph_dagster.gibs.grid import Resolution
 from heph_dagster.gibs.plan import check_room, last_check, plan_days, record_check
 from heph_dagster.settings import Settings
+
+Result = FetchedDay | GdalImage | FailedDay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,7 @@ class DownloadOptions:
     bbox: tuple[float, float, float, float] | None
     kind: str | None
     endpoint: str | None
+    driver: str
     refresh: bool
     as_json: bool
 
@@ -61,6 +67,8 @@ def download_range(options: DownloadOptions) -> int:
     level = options.level if resolution is None else resolution.level
     if options.tiled_world and (bbox is not None or resolution is None):
         raise ValueError("--tiled_world cuts the whole world by --tile_resolution: leave out --bbox and --level")
+    if options.driver != "heph" and (options.tiled_world or bbox is not None or options.kind == "mrf"):
+        raise ValueError(f"--driver {options.driver} gets images of the world: leave out --tiled_world, --bbox and mrf")
     start = options.start_date
     if options.since_last_check:
         start = last_check(root, layer, epsg) or start
@@ -72,20 +80,28 @@ def download_range(options: DownloadOptions) -> int:
     tiles = request.layout.tiles
     check_room(root, layer, tiles * len(plan.days))
     started = time.perf_counter()
-    results: list[FetchedDay | FailedDay] = []
+    results: list[Result] = []
     exports: list[Future[None]] = []
     with _progress() as progress, ThreadPoolExecutor() as pool:
         task = progress.add_task(layer.identifier, total=len(plan.days), speed="")
 
-        def note(result: FetchedDay | FailedDay) -> None:
+        def note(result: Result) -> None:
             results.append(result)
             if isinstance(result, FetchedDay):
                 exports.append(pool.submit(_export, result, options, layer, resolution))
-            done = [each for each in results if isinstance(each, FetchedDay)]
+            done = [each for each in results if not isinstance(each, FailedDay)]
             rate = sum(each.bytes for each in done) / 1e6 / (time.perf_counter() - started)
             progress.update(task, advance=1, speed=f"{sum(each.tiles for each in done)} tiles  {rate:.1f} MB/s")
 
-        fetch_days(client, request, plan.days, note)
+        if options.driver == "heph":
+            fetch_days(client, request, plan.days, note)
+        else:
+            source = _gdal_source(client, request, options.driver)
+            size = resolution and resolution.size
+            threads = options.num_threads
+            fetch_images(
+                source, request, plan.days, options.kind or layer.format, size, connections=threads, on_day=note
+            )
         for export in exports:
             export.result()
     failed = [result for result in results if isinstance(result, FailedDay)]
@@ -93,6 +109,18 @@ def download_range(options: DownloadOptions) -> int:
         record_check(root, layer, epsg, plan.checked_until(options.end_date))
     _report(layer, results, plan.missing, as_json=options.as_json)
     return 1 if failed or plan.missing else 0
+
+
+def _gdal_source(client: GibsClient, request: DayRequest, driver: str) -> GdalSource:
+    """What a `--driver` of GDAL's reads from."""
+    if driver == "gdal-tms":
+        return GdalSource(protocol="tms", url=client.url, endpoint=client.endpoint)
+
+    async def find() -> str:
+        async with client:
+            return await tiled_group(client, request.layer, request.epsg)
+
+    return GdalSource(protocol="twms", url=client.url, endpoint=client.endpoint, group=asyncio.run(find()))
 
 
 def _export(day: FetchedDay, options: DownloadOptions, layer: Layer, resolution: Resolution | None) -> None:
@@ -113,9 +141,9 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(file=sys.stderr))
 
 
-def _report(layer: Layer, results: list[FetchedDay | FailedDay], missing: list[date], *, as_json: bool) -> None:
+def _report(layer: Layer, results: list[Result], missing: list[date], *, as_json: bool) -> None:
     failed = [result for result in results if isinstance(result, FailedDay)]
-    done = [result for result in results if isinstance(result, FetchedDay)]
+    done = [result for result in results if not isinstance(result, FailedDay)]
     if as_json:
         values: dict[str, Any] = {
             "layer": layer.identifier,
@@ -128,6 +156,8 @@ def _report(layer: Layer, results: list[FetchedDay | FailedDay], missing: list[d
     outcomes = [result.outcome for result in done]
     counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
     click.echo(f"{len(done)} days ({counts or 'none'}), {sum(result.bytes for result in done) / 1e6:.1f} MB")
+    if any(result.verified_by == "nothing" for result in done):
+        click.echo("Nothing verifies which days GDAL's images show.")
     for result in failed:
         click.echo(f"{result.day}: {result.error}", err=True)
     if missing:

@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from heph_dagster.gibs.catalogue import Catalogue, Layer, load_catalogue
+from heph_dagster.gibs.gdal_documents import GIBS_URL
 
 if TYPE_CHECKING:
     from heph_dagster.gibs.client import GibsClient
@@ -55,7 +56,7 @@ class Settings(BaseSettings):
         "MODIS_Terra_Data_No_Data",
     )
     level: int = Field(default=2, ge=0, le=12)
-    gibs_url: str = Field(default="https://gibs.earthdata.nasa.gov", pattern=r"^https?://\S+$")
+    gibs_url: str = Field(default=GIBS_URL, pattern=r"^https?://\S+$")
     endpoint: Literal["best", "std", "nrt"] = "best"
     connections: int = Field(default=10, ge=1, le=500)
     proxy: str | None = Field(default=None, pattern=r"^https?://\S+$")

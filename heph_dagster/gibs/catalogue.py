@@ -17,8 +17,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from heph_dagster.gibs.gdal_documents import GIBS_URL, Protocol, gdal_document
 from heph_dagster.gibs.grid import RESOLUTIONS, Grid, Resolution, grid, resolution
-from heph_dagster.gibs.periods import add_steps
+from heph_dagster.gibs.periods import add_steps, parse_day
 
 Kind = Literal["corrected_reflectance", "no_data_mask", "science_parameter", "fires"]
 Check = Literal["missing_data", "miscoloration"]
@@ -37,6 +38,7 @@ class Layer(BaseModel):
     identifier: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str
     format: Literal["jpg", "png"]
+    bands: Literal[1, 3, 4] | None = None
     tile_matrix_set: str
     first_day: date
     last_day: date | None = None
@@ -76,6 +78,11 @@ class Layer(BaseModel):
         return self.period == "P1D"
 
     @property
+    def band_count(self) -> int:
+        """Bands of the tiles once they are decoded."""
+        return self.bands or (3 if self.format == "jpg" else 4)
+
+    @property
     def tiled(self) -> bool:
         """Whether GIBS has raster tiles of the layer; else it draws maps of it."""
         return self.kind != "fires"
@@ -100,6 +107,45 @@ class Layer(BaseModel):
         """The finest level of the layer in a projection."""
         return self.grid(epsg).finest_level(self.matrix_set(epsg))
 
+    def check_level(self, epsg: int, level: int) -> None:
+        """Make sure that the layer has a level in a projection.
+
+        Raises:
+            ValueError: It has not.
+        """
+        finest = self.finest_level(epsg)
+        if not 0 <= level <= finest:
+            raise ValueError(f"{self.identifier} has no level {level}: the finest in EPSG:{epsg} is {finest}")
+
+    def generate_xml(
+        self,
+        protocol: Protocol,
+        epsg: int,
+        tile_resolution: str,
+        day: date | str,
+        *,
+        url: str = GIBS_URL,
+        endpoint: str = "best",
+        group: str | None = None,
+    ) -> str:
+        """A document by which GDAL opens a day of the layer, see `heph_dagster.gibs.gdal_documents.gdal_document`.
+
+        Args:
+            protocol: `tms`, `twms` or `wmts`.
+            epsg: Projection.
+            tile_resolution: A row of gibs-ml's resolution table; it names the level.
+            day: The day; text as YYYY-MM-DD.
+            url: Address of the server.
+            endpoint: `best`, `std` or `nrt`.
+            group: Name of the tiled group for `twms`; `<title> tileset` by default.
+
+        Raises:
+            ValueError: The layer is not available so, or the text is no day.
+        """
+        level = self.resolution(tile_resolution, epsg).level
+        when = parse_day(day) if isinstance(day, str) else day
+        return gdal_document(self, protocol, epsg, level, when, url=url, endpoint=endpoint, group=group)
+
     def resolution(self, name: str, epsg: int) -> Resolution:
         """A row of gibs-ml's resolution table, see `heph_dagster.gibs.grid.resolution`.
 
@@ -111,6 +157,10 @@ class Layer(BaseModel):
             allowed = [row.name for row in RESOLUTIONS[epsg].values() if row.level <= finest]
             raise ValueError(f"{name} is finer than {self.identifier}, whose finest resolution is {allowed[-1]}")
         return row
+
+
+GIBSLayer = Layer
+"""The name that gibs-ml has for it."""
 
 
 class Catalogue(Mapping[str, Layer]):

@@ -92,11 +92,7 @@ class DayRequest:
     refresh: bool = False
 
     def __post_init__(self) -> None:
-        finest = self.layer.finest_level(self.epsg)
-        if self.level > finest:
-            raise ValueError(
-                f"{self.layer.identifier} has no level {self.level}: the finest in EPSG:{self.epsg} is {finest}"
-            )
+        self.layer.check_level(self.epsg, self.level)
 
     @property
     def layout(self) -> Layout:

@@ -30,23 +30,41 @@ def export_image(mosaic: Path, kind: str, size: tuple[int, int] | None = None) -
         RasterError: The mosaic cannot be read, or the format cannot hold an image of this size or transparency.
     """
     source = _open(mosaic)
-    width, height = size or (source.RasterXSize, source.RasterYSize)
+    window = (0, 0, source.RasterXSize, source.RasterYSize)
+    target = mosaic.with_suffix(f".{kind}")
+    write_image(source, target, kind, window, size or window[2:])
+    return target
+
+
+def write_image(source: Any, target: Path, kind: str, window: tuple[int, int, int, int], size: tuple[int, int]) -> None:
+    """Write a part of an open raster as one image, with a world file where the format has no place for coordinates.
+
+    Args:
+        source: A GDAL dataset.
+        target: The image, which is replaced as a whole.
+        kind: `jpg`, `png` or `tif` (cloud-optimized).
+        window: Left column, top row, width and height of the part in px.
+        size: Width and height of the image in px.
+
+    Raises:
+        RasterError: The format cannot hold an image of this size or transparency.
+    """
+    width, height = size
     if max(width, height) > _LONGEST_EDGE[kind]:
         raise RasterError(
             f"a {kind} of {width} x {height} px cannot be: export tiles, or a tif, or a coarser resolution"
         )
     if kind == "jpg" and source.RasterCount == 4:
-        raise RasterError(f"{mosaic} has transparency, which a jpg cannot hold: export png or tif")
-    target = mosaic.with_suffix(f".{kind}")
+        raise RasterError(f"{target.stem} has transparency, which a jpg cannot hold: choose png or tif")
     with replacing(target) as part:
-        _translate(source, part, kind, (0, 0, source.RasterXSize, source.RasterYSize), (width, height))
+        _translate(source, part, kind, window, size)
     if kind in _WORLD_FILES:
         left, step_x, _, top, _, step_y = source.GetGeoTransform()
-        across, down = step_x * source.RasterXSize / width, step_y * source.RasterYSize / height
+        left, top = left + window[0] * step_x, top + window[1] * step_y
+        across, down = step_x * window[2] / width, step_y * window[3] / height
         lines = (across, 0.0, 0.0, down, left + across / 2, top + down / 2)
         with replacing(target.with_suffix(_WORLD_FILES[kind])) as part:
             part.write_text("".join(f"{line!r}\n" for line in lines), "ascii")
-    return target
 
 
 def export_tiles(mosaic: Path, kind: str, resolution: Resolution) -> Path:

@@ -30,6 +30,19 @@ def gdal() -> Any:
     return module
 
 
+def raster_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image in px.
+
+    Raises:
+        RasterError: GDAL cannot read the file.
+    """
+    try:
+        dataset = gdal().Open(str(path))
+    except RuntimeError as error:
+        raise RasterError(f"{path} cannot be read as an image: {error}") from error
+    return dataset.RasterXSize, dataset.RasterYSize
+
+
 def read_pixels(path: Path, size: tuple[int, int] | None = None) -> Image:
     """Pixels of an image or mosaic.
 

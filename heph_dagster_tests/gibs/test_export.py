@@ -72,7 +72,7 @@ def test_tiles_cover_the_globe_once(mosaic: Path) -> None:
 def test_transparency_is_not_dropped(tmp_path: Path, catalogue: Catalogue) -> None:
     path = write_day(tmp_path, catalogue[FIRES], EPSG, DAY, fires(DAY))
     np.testing.assert_array_equal(read_pixels(export_image(path, "png")), fires(DAY))
-    with pytest.raises(RasterError, match="has transparency, which a jpg cannot hold: export png or tif"):
+    with pytest.raises(RasterError, match="has transparency, which a jpg cannot hold: choose png or tif"):
         export_image(path, "jpg")
 
 

@@ -146,7 +146,7 @@ def tile_service(base: str, endpoint: str, epsg: int, layers: Iterable[Layer]) -
         ET.SubElement(group, "Name").text = f"{layer.title} tileset"
         ET.SubElement(group, "Title").text = f"{layer.title} tileset"
         ET.SubElement(group, "Pad").text = "0"
-        ET.SubElement(group, "Bands").text = "3" if layer.format == "jpg" else "4"
+        ET.SubElement(group, "Bands").text = str(layer.band_count)
         ET.SubElement(group, "LatLonBoundingBox", edges)
         ET.SubElement(group, "Key").text = "${time}"
         for level in range(layer.finest_level(epsg), -1, -1):
