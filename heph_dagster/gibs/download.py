@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, GibsError
 from heph_dagster.gibs.grid import BBox, Tile
-from heph_dagster.gibs.mrf import Layout, MosaicError
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError
 from heph_dagster.gibs.partial import UNCHANGED, PartialDay, Published, TileRecord
 from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.tiles import TileError, check_tile
@@ -43,7 +43,8 @@ class FetchedDay:
         changed: Tiles that came over the network and are new or other ones.
         bytes: Bytes of all tiles, as served.
         seconds: From the first request to the published file.
-        verified_by: What says that this is the day asked for: every tile's `header`, or the server's `domains`.
+        verified_by: What says that this is the day asked for: every tile's `header`, the server's `domains`, or the
+            `origin` of an image that was imported.
     """
 
     day: date
@@ -194,14 +195,22 @@ def list_days(
 
 
 def _kept(day: date, path: Path, layout: Layout, started: float) -> FetchedDay:
-    """A day that is on disk as it was asked for."""
+    """A day that is on disk as it was asked for, downloaded or imported."""
     kept = Published.load(path, layout)
-    if kept is None:
-        raise GibsError(
-            f"{path} holds another level or box, or was not downloaded: give --refresh to replace it, or another folder"
-        )
-    with kept.mosaic:
-        return _result(day, path, kept.records, "kept", kept.facts["verified_by"], started)
+    if kept is not None:
+        with kept.mosaic:
+            return _result(day, path, kept.records, "kept", kept.facts["verified_by"], started)
+    with suppress(FileNotFoundError, MosaicError), Mosaic(path, layout.window.epsg) as mosaic:
+        if mosaic.origin is not None and mosaic.layout.window == layout.window:
+            sizes, level = mosaic.tile_sizes, mosaic.level
+            present = int((sizes > 0).sum())
+            return FetchedDay(
+                day, path, level, "kept", present, len(sizes) - present, 0, int(sizes.sum()),
+                time.perf_counter() - started, "origin",
+            )  # fmt: skip
+    raise GibsError(
+        f"{path} holds another level or box, or was not downloaded: give --refresh to replace it, or another folder"
+    )
 
 
 async def _complete(
