@@ -96,10 +96,9 @@ class PartialDay:
         self._types: set[TileType] = set()
         self._places: dict[Tile, tuple[int, int]] = {}
         self._end = 0
-        self._data_path = path.with_name(f".{path.stem}.part")
-        self._journal_path = path.with_name(f".{path.stem}.part.jsonl")
+        self._data_path, self._rgba_path, self._journal_path = _unfinished_paths(path)
         with _storage(path):
-            self._journal = self._lock()
+            self._journal = _lock(self._journal_path)
             self._data = os.open(self._data_path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def __enter__(self) -> Self:
@@ -173,18 +172,6 @@ class PartialDay:
             self._types.add(read_header(data).type)
             self._end += len(data)
 
-    def _lock(self) -> int:
-        """The open journal, locked; not one that its former owner has removed in the meantime."""
-        while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):
-                journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-                fcntl.flock(journal, fcntl.LOCK_EX)
-                with suppress(FileNotFoundError):
-                    if self._journal_path.stat().st_ino == os.fstat(journal).st_ino:
-                        return journal
-                os.close(journal)
-
     def recover(self, request: dict[str, Any]) -> None:
         """Take over the tiles of an earlier try for the same request, up to the first that is not whole.
 
@@ -225,9 +212,8 @@ class PartialDay:
         os.ftruncate(self._data, self._end)
 
     def _normalise(self) -> None:
-        data_path = self._data_path.with_suffix(".rgba")
         self._types, places, end = set(), {}, 0
-        with data_path.open("wb") as target:
+        with self._rgba_path.open("wb") as target:
             for tile, (offset, size) in self._places.items():
                 data = to_rgba(os.pread(self._data, size, offset))
                 target.write(data)
@@ -237,7 +223,7 @@ class PartialDay:
                 digest = hashlib.sha256(data).hexdigest()
                 self.records[tile] = replace(self.records[tile], normalised=True, stored_sha256=digest)
         self._places = places
-        data_path.replace(self._data_path)
+        self._rgba_path.replace(self._data_path)
 
 
 @dataclass(frozen=True)
@@ -275,6 +261,63 @@ class Published:
         names = [field.name for field in fields(TileRecord)]
         records = [TileRecord(**row) for row in table.select(names).to_pylist()]
         return cls(mosaic, {record.tile: record for record in records}, facts)
+
+
+def unfinished_files(path: Path) -> list[Path]:
+    """What there is of a download of a day that is under way, or was stopped.
+
+    Args:
+        path: The `.mrf` file that it is to publish.
+    """
+    return [file for file in _unfinished_paths(path) if file.exists()]
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Keeps downloads away from a day while the block runs, and throws away what an earlier one left.
+
+    Args:
+        path: The `.mrf` file, whose folder exists.
+
+    Yields:
+        Whether the day could be had: False where a download is at it, and then nothing is thrown away.
+    """
+    *files, journal_path = _unfinished_paths(path)
+    try:
+        journal = _lock(journal_path, fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+        return
+    try:
+        yield True
+        for file in files:
+            file.unlink(missing_ok=True)
+    finally:
+        journal_path.unlink(missing_ok=True)
+        os.close(journal)
+
+
+def _unfinished_paths(path: Path) -> tuple[Path, Path, Path]:
+    """Tile bytes, the same as RGBA, and the journal."""
+    data = path.with_name(f".{path.stem}.part")
+    return data, data.with_suffix(".rgba"), data.with_name(f"{data.name}.jsonl")
+
+
+def _lock(journal_path: Path, flags: int = 0) -> int:
+    """The open journal, locked; not one that its former owner has removed in the meantime."""
+    while True:
+        journal_path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            journal = os.open(journal_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            try:
+                fcntl.flock(journal, fcntl.LOCK_EX | flags)
+                with suppress(FileNotFoundError):
+                    if journal_path.stat().st_ino == os.fstat(journal).st_ino:
+                        return journal
+            except OSError:
+                os.close(journal)
+                raise
+            os.close(journal)
 
 
 def _manifest(records: dict[Tile, TileRecord], facts: dict[str, str]) -> pa.Table:
