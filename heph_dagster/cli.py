@@ -270,6 +270,37 @@ def run(layer_name: str, start: date, end: date | None, epsg: int, *, as_json: b
 
 
 @main.command()
+@click.option(
+    "--keep-days", type=click.IntRange(0, 100_000), required=True, help="Whole days before today (UTC) that stay."
+)
+@click.option("--layer", "names", multiple=True, help="Layer; may be repeated.  [default: all of the catalogue]")
+@click.option("--epsg", "projections", type=int, multiple=True, help="Projection; may be repeated.  [default: all]")
+@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def prune(
+    keep_days: int,
+    names: tuple[str, ...],
+    projections: tuple[int, ...],
+    output_dir: Path | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Free room: remove the imagery of old days, and keep their masks, figures and labels.
+
+    What goes is mosaics, the images and tiles exported from them, and what stopped downloads left.
+    """
+    from heph_dagster.pruning import prune as remove
+
+    remove(keep_days, names, projections, output_dir, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@main.command()
 @click.option("--root", default="data/demo", show_default=True, type=click.Path(path_type=Path))
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)

@@ -10,14 +10,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from heph_dagster.gibs.budget import recent_requests
 from heph_dagster.gibs.capabilities import tiled_group
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.client import BUDGET_ADVICE, TILES_OF_A_DAY, GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days, list_days
 from heph_dagster.gibs.export import export_image, export_tiles
 from heph_dagster.gibs.gdal_download import GdalImage, GdalSource, fetch_images
@@ -75,26 +77,23 @@ def download_range(options: DownloadOptions) -> int:
     request = DayRequest(layer, epsg, level or 0, root, bbox, options.refresh)
     client = settings.client(options.endpoint, options.num_threads)
     plan = plan_days(layer, list_days(client, layer, epsg), start, options.end_date)
-    for notice in plan.notices:
+    tiles = request.layout.tiles * len(plan.days)
+    check_room(root, layer, tiles)
+    many = [f"{tiles} tiles are asked for: {BUDGET_ADVICE}"] if tiles + recent_requests(root) > TILES_OF_A_DAY else []
+    for notice in plan.notices + many:
         click.echo(notice, err=True)
-    tiles = request.layout.tiles
-    check_room(root, layer, tiles * len(plan.days))
-    started = time.perf_counter()
     results: list[Result] = []
     exports: list[Future[None]] = []
-    with _progress() as progress, ThreadPoolExecutor() as pool:
-        task = progress.add_task(layer.identifier, total=len(plan.days), speed="")
+    with _Meter(layer.identifier, len(plan.days), request.layout.tiles) as meter, ThreadPoolExecutor() as pool:
 
         def note(result: Result) -> None:
             results.append(result)
             if isinstance(result, FetchedDay):
                 exports.append(pool.submit(_export, result, options, layer, resolution))
-            done = [each for each in results if not isinstance(each, FailedDay)]
-            rate = sum(each.bytes for each in done) / 1e6 / (time.perf_counter() - started)
-            progress.update(task, advance=1, speed=f"{sum(each.tiles for each in done)} tiles  {rate:.1f} MB/s")
+            meter.day(result)
 
         if options.driver == "heph":
-            fetch_days(client, request, plan.days, note)
+            fetch_days(client, request, plan.days, note, meter.tiles)
         else:
             source = _gdal_source(client, request, options.driver)
             size = resolution and resolution.size
@@ -107,7 +106,7 @@ def download_range(options: DownloadOptions) -> int:
     failed = [result for result in results if isinstance(result, FailedDay)]
     if not failed:
         record_check(root, layer, epsg, plan.checked_until(options.end_date))
-    _report(layer, results, plan.missing, as_json=options.as_json)
+    _report(layer, client, results, plan.missing, as_json=options.as_json)
     return 1 if failed or plan.missing else 0
 
 
@@ -133,20 +132,55 @@ def _export(day: FetchedDay, options: DownloadOptions, layer: Layer, resolution:
         export_tiles(day.path, layer.format, resolution)
 
 
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days  {task.fields[speed]}"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    return Progress(*columns, console=Console(file=sys.stderr))
+class _Meter:
+    """A progress bar that moves with every tile, and tells days, tiles, MB/s and the time left."""
+
+    def __init__(self, name: str, days: int, tiles: int) -> None:
+        self._days, self._tiles = days, tiles
+        self._done, self._bytes, self._started = 0, 0, time.perf_counter()
+        self._on_the_way: dict[date, int] = {}
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        self._progress = Progress(*columns, console=Console(file=sys.stderr))
+        self._task = self._progress.add_task(name, total=days * tiles, speed="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def tiles(self, day: date, count: int) -> None:
+        """Some more tiles of a day are on disk."""
+        self._on_the_way[day] = self._on_the_way.get(day, 0) + count
+        self._show()
+
+    def day(self, result: Result) -> None:
+        """A day is done, one way or the other."""
+        self._on_the_way.pop(result.day, None)
+        self._done += 1
+        if not isinstance(result, FailedDay) and result.outcome != "kept":
+            self._bytes += result.bytes
+        self._show()
+
+    def _show(self) -> None:
+        tiles = self._done * self._tiles + sum(self._on_the_way.values())
+        rate = self._bytes / 1e6 / (time.perf_counter() - self._started)
+        speed = f"{self._done}/{self._days} days  {tiles} tiles  {rate:.1f} MB/s"
+        self._progress.update(self._task, completed=tiles, speed=speed)
 
 
-def _report(layer: Layer, results: list[Result], missing: list[date], *, as_json: bool) -> None:
+def _report(layer: Layer, client: GibsClient, results: list[Result], missing: list[date], *, as_json: bool) -> None:
     failed = [result for result in results if isinstance(result, FailedDay)]
     done = [result for result in results if not isinstance(result, FailedDay)]
     if as_json:
         values: dict[str, Any] = {
             "layer": layer.identifier,
+            "server": client.url,
+            "endpoint": client.endpoint,
             "days": [asdict(result) for result in sorted(done, key=lambda each: each.day)],
             "failed": {str(result.day): str(result.error) for result in failed},
             "missing": missing,

@@ -5,17 +5,19 @@ The layout is `{root}/{EPSG}/{YYYY-MM-DD}/{Layer}.mrf`.
 
 from __future__ import annotations
 
+import hashlib
 import io
-from datetime import date
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.grid import TILE_SIZE, Tile
+from heph_dagster.gibs.grid import TILE_SIZE, Grid, Tile
 from heph_dagster.gibs.mrf import Layout, MosaicWriter
-from heph_dagster.gibs.raster import JPEG_BLACK, Image, RasterError, black, read_palette, read_pixels
+from heph_dagster.gibs.raster import JPEG_BLACK, Image, RasterError, black, read_palette, read_pixels, read_place
 from heph_dagster.gibs.tiles import Palette
 
 JPEG_QUALITY = 90
@@ -30,21 +32,24 @@ def import_image(root: Path, layer: Layer, epsg: int, day: date, source: Path, l
     """Make a global image a day of an archive.
 
     Colours are resampled linearly; no data (black, with the tolerance that a JPEG needs) by nearest neighbour and
-    apart from the colours, so that its edges stay hard.
+    apart from the colours, so that its edges stay hard. The mosaic's origin is the `source` (a file URI), its `sha256`,
+    `width` and `height` in px, and `imported_at` (UTC).
 
     Args:
         root: The archive.
         layer: The layer that the image is a day of; a PNG layer keeps palette and transparency.
         epsg: Projection of the image, which covers the grid's whole extent.
         day: The day it shows.
-        source: An image that GDAL reads.
-        level: Finest level to make; the coarsest one that is at least as wide as the image by default.
+        source: An image that GDAL reads; the content counts, not the name's suffix.
+        level: Finest level to make; by default the coarsest one of the layer that is at least as wide as the image.
 
     Returns:
         The mosaic.
 
     Raises:
-        RasterError: The image cannot be read or does not have the proportions of the whole extent.
+        RasterError: The image cannot be read, or does not have the proportions of the whole extent, or says itself that
+            it lies elsewhere.
+        ValueError: The layer has no such level.
     """
     grid = layer.grid(epsg)
     pixels = read_pixels(source)
@@ -55,23 +60,52 @@ def import_image(root: Path, layer: Layer, epsg: int, day: date, source: Path, l
             f"{source} is {width} x {height} px, but an image of all of EPSG:{epsg} is {full_width / full_height:g} "
             "times as wide as high: crop or pad it first"
         )
-    size = grid.size(grid.level_for_width(width) if level is None else level)
-    tolerance = JPEG_BLACK if source.suffix.lower() in {".jpg", ".jpeg"} else 0
+    _check_place(source, grid)
+    finest = layer.finest_level(epsg)
+    if level is None:
+        level = min(grid.level_for_width(width), finest)
+    elif level > finest:
+        raise ValueError(f"{layer.identifier} has no level {level}: the finest in EPSG:{epsg} is {finest}")
+    size, content = grid.size(level), source.read_bytes()
+    # The pixels of a JPEG layer have been through JPEG, whatever file they are in now.
+    tolerance = JPEG_BLACK if layer.format == "jpg" or content.startswith(b"\xff\xd8") else 0
     if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey and alpha
         pixels = pixels[..., [0, 0, 0, 1]]
+    palette = read_palette(source) if pixels.ndim == 2 else None
     if pixels.ndim == 2 and layer.format == "jpg":
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
+        pixels, palette = _rgb(pixels, palette), None
     if pixels.ndim == 2:
-        resampled, palette = _nearest(pixels, size), read_palette(source)
+        resampled = _nearest(pixels, size)
     else:
-        resampled, palette = (
-            _resample(pixels[..., :3] if layer.format == "jpg" else pixels, size, tolerance),
-            None,
-        )
-    return write_day(root, layer, epsg, day, resampled, palette)
+        resampled = _resample(pixels[..., :3] if layer.format == "jpg" else pixels, size, tolerance)
+    origin = {
+        "source": source.absolute().as_uri(), "sha256": hashlib.sha256(content).hexdigest(),
+        "width": str(width), "height": str(height),
+        "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    return write_day(root, layer, epsg, day, resampled, palette, origin)
 
 
-def write_day(root: Path, layer: Layer, epsg: int, day: date, image: Image, palette: Palette | None = None) -> Path:
+def _check_place(source: Path, grid: Grid) -> None:
+    """Make sure that an image which says where it lies covers the whole extent of a grid."""
+    bbox, epsg = read_place(source)
+    if epsg not in {None, grid.epsg}:
+        raise RasterError(f"{source} is in EPSG:{epsg}, not in EPSG:{grid.epsg}: reproject it first")
+    # A hundredth of the height: what the proportions may be wrong by.
+    slack = (grid.extent[3] - grid.extent[1]) / 100
+    if bbox is not None and not np.allclose(bbox, grid.extent, rtol=0, atol=slack):
+        raise RasterError(f"{source} says that it covers {bbox}, which is not all of EPSG:{grid.epsg}, {grid.extent}")
+
+
+def write_day(
+    root: Path,
+    layer: Layer,
+    epsg: int,
+    day: date,
+    image: Image,
+    palette: Palette | None = None,
+    origin: Mapping[str, str] | None = None,
+) -> Path:
     """Write a day's image as a mosaic with all its levels.
 
     Args:
@@ -82,13 +116,14 @@ def write_day(root: Path, layer: Layer, epsg: int, day: date, image: Image, pale
         image: Height x width x 3 (RGB) or 4 (RGBA), or height x width of grey or palette indices, at exactly the
             size of a level.
         palette: RGBA entries where the image holds palette indices.
+        origin: Where the image comes from, if the mosaic is to tell.
 
     Returns:
         The mosaic.
     """
     grid = layer.grid(epsg)
     level = grid.level_of_size(image.shape[1], image.shape[0])
-    with MosaicWriter(mosaic_path(root, epsg, day, layer), Layout(grid.window(level), pyramid=True)) as mosaic:
+    with MosaicWriter(mosaic_path(root, epsg, day, layer), Layout(grid.window(level), pyramid=True), origin) as mosaic:
         for depth, matrix in enumerate(mosaic.layout.matrices):
             if depth:
                 image = _halve(image)
@@ -123,6 +158,15 @@ def _encode_palette(indices: Image, palette: Palette) -> bytes:
     return buffer.getvalue()
 
 
+def _rgb(pixels: Image, palette: Palette | None) -> Image:
+    """Grey, or the colours of palette indices, as RGB."""
+    if palette is None:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = [entry[:3] for entry in palette]
+    return colours[pixels]
+
+
 def _nearest(pixels: Image, size: tuple[int, int]) -> Image:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
@@ -134,9 +178,13 @@ def _resample(image: Image, size: tuple[int, int], tolerance: int) -> Image:
         return np.where(no_data[..., None], 0, image).astype(np.uint8)
     weight = cv2.resize(1.0 - no_data.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     weighted = np.where(no_data[..., None], 0, image).astype(np.float32)
-    colour = cv2.resize(weighted, size, interpolation=cv2.INTER_LINEAR) / np.maximum(weight, 1e-6)[..., None]
-    empty = _nearest(no_data, size)
-    return np.where(empty[..., None], 0, np.clip(np.rint(colour), 0, 255)).astype(np.uint8)
+    colour = cv2.resize(weighted, size, interpolation=cv2.INTER_LINEAR)
+    # In place: fresh pages for each step of an image this large cost more than the arithmetic.
+    colour /= np.maximum(weight, 1e-6, out=weight)[..., None]
+    np.clip(np.rint(colour, out=colour), 0, 255, out=colour)
+    resampled = colour.astype(np.uint8)
+    resampled[_nearest(no_data, size) == 1] = 0
+    return resampled
 
 
 def _halve(image: Image) -> Image:

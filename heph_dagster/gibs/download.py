@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, GibsError
 from heph_dagster.gibs.grid import BBox, Tile
 from heph_dagster.gibs.manifest import Published, TileRecord
-from heph_dagster.gibs.mrf import Layout, MosaicError
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError
 from heph_dagster.gibs.partial import DayBusyError, PartialDay
 from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.tiles import TileError, check_tile
@@ -106,7 +106,7 @@ async def fetch_day(
     day: date,
     *,
     damaged: Container[Tile] = (),
-    on_tiles: Callable[[int], None] = lambda _: None,
+    on_tiles: Callable[[date, int], None] = lambda *_: None,
 ) -> FetchedDay:
     """Download a day; what was there stays until the new day is whole.
 
@@ -115,7 +115,7 @@ async def fetch_day(
         request: What is asked for.
         day: The day.
         damaged: Tiles of the day on disk that a refresh takes for lost.
-        on_tiles: Called with the number of tiles each time some are on disk.
+        on_tiles: Called with the day and a number of tiles each time some more of it are on disk.
 
     Raises:
         DayNotAvailableError: The server has no tile of the day, or answers with another day.
@@ -136,7 +136,7 @@ async def fetch_day(
         asked = {"server": client.url, "endpoint": client.endpoint, "window": str(layout.window), "replaces": replaced}
         with old or nullcontext():
             await _in_thread(partial.recover, asked)
-            on_tiles(partial.tiles + partial.absent)
+            on_tiles(day, partial.tiles + partial.absent)
             fetch = _Fetch(client, request, day, partial, old, damaged, on_tiles)
             return await _complete(fetch, started)
 
@@ -146,7 +146,7 @@ def fetch_days(
     request: DayRequest,
     days: Iterable[date],
     on_day: Callable[[FetchedDay | FailedDay], None] = lambda _: None,
-    on_tiles: Callable[[int], None] = lambda _: None,
+    on_tiles: Callable[[date, int], None] = lambda *_: None,
 ) -> list[FetchedDay | FailedDay]:
     """Download days, several at once; a day that fails does not keep the others.
 
@@ -155,7 +155,7 @@ def fetch_days(
         request: What is asked for.
         days: The days.
         on_day: Called with each day as it is done.
-        on_tiles: Called with the number of tiles each time some are on disk.
+        on_tiles: Called with the day and a number of tiles each time some more of it are on disk.
 
     Returns:
         What became of each day, in the order of `days`.
@@ -207,14 +207,22 @@ def list_days(
 
 
 def _kept(day: date, path: Path, layout: Layout, started: float) -> FetchedDay:
-    """A day that is on disk as it was asked for."""
+    """A day that is on disk as it was asked for, downloaded or imported."""
     kept = Published.load(path, layout)
-    if kept is None:
-        raise GibsError(
-            f"{path} holds another level or box, or was not downloaded: give --refresh to replace it, or another folder"
-        )
-    with kept:
-        return _on_disk(day, path, kept, "kept", kept.facts["verified_by"], started)
+    if kept is not None:
+        with kept:
+            return _on_disk(day, path, kept, "kept", kept.facts["verified_by"], started)
+    with suppress(FileNotFoundError, MosaicError), Mosaic(path, layout.window.epsg) as mosaic:
+        if mosaic.origin is not None and mosaic.layout.window == layout.window:
+            sizes, level = mosaic.tile_sizes, mosaic.level
+            present = int((sizes > 0).sum())
+            return FetchedDay(
+                day, path, level, "kept", present, len(sizes) - present, 0, int(sizes.sum()),
+                time.perf_counter() - started, "origin",
+            )  # fmt: skip
+    raise GibsError(
+        f"{path} holds another level or box, or was not downloaded: give --refresh to replace it, or another folder"
+    )
 
 
 async def _take(path: Path, layout: Layout) -> PartialDay:
@@ -236,7 +244,7 @@ class _Fetch:
     partial: PartialDay
     old: Published | None
     damaged: Container[Tile]
-    on_tiles: Callable[[int], None]
+    on_tiles: Callable[[date, int], None]
 
     def known(self, tile: Tile) -> TileRecord | None:
         """What is known of a tile of the day on disk."""
@@ -305,7 +313,7 @@ async def _fetch_tiles(fetch: _Fetch) -> None:
                 batch = [await arrived.get(), *_taken(arrived)]
                 tiles = [each for each in batch if each is not None]
                 await _in_thread(_keep_tiles, fetch, tiles)
-                fetch.on_tiles(len(tiles))
+                fetch.on_tiles(fetch.day, len(tiles))
         except asyncio.CancelledError:
             # Another request has failed; what has arrived need not be asked for again.
             await _in_thread(_keep_tiles, fetch, [each for each in _taken(arrived) if each is not None])

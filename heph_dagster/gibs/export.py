@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,19 @@ def export_tiles(mosaic: Path, kind: str, resolution: Resolution) -> Path:
             with replacing(folder / f"{mosaic.stem}_Tile_{col}-{row}.{kind}") as part:
                 _translate(source, part, kind, (col * width, row * height, width, height), (TILE_SIZE, TILE_SIZE))
     return folder
+
+
+def exported_files(mosaic: Path) -> list[Path]:
+    """The images, world files and tiles of a day that were written from its mosaic.
+
+    Args:
+        mosaic: The `.mrf` file, which may be gone.
+    """
+    suffixes = [*(f".{kind}" for kind in _DRIVERS), *_WORLD_FILES.values()]
+    # Not by a pattern of the shell: one layer's name may be another's with `_Tile_` and more behind it.
+    tile = re.compile(rf"{re.escape(mosaic.stem)}_Tile_\d+-\d+\.({'|'.join(_DRIVERS)})", re.ASCII)
+    tiles = sorted(path for path in (mosaic.parent / "tiles").glob("*") if tile.fullmatch(path.name))
+    return [path for path in map(mosaic.with_suffix, suffixes) if path.exists()] + tiles
 
 
 def _open(mosaic: Path) -> Any:

@@ -16,7 +16,7 @@ import hashlib
 import os
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,15 +92,17 @@ class MosaicWriter:
     All tiles must be of one type, because GDAL decodes mosaics of mixed tiles wrongly.
     """
 
-    def __init__(self, path: Path, layout: Layout) -> None:
+    def __init__(self, path: Path, layout: Layout, origin: Mapping[str, str] | None = None) -> None:
         """Begin a mosaic.
 
         Args:
             path: The `.mrf` file to publish.
             layout: What it holds.
+            origin: Where its pixels come from, see `Mosaic.origin`.
         """
         self.path = path
         self.layout = layout
+        self._origin = origin
         self.type: TileType | None = None
         self._index = empty_index(layout)
         self._digests: dict[int, str] = {}
@@ -163,7 +165,9 @@ class MosaicWriter:
             raise MosaicError(f"{self.path}: a mosaic without tiles is not published")
         self._data.flush()
         digest = hashlib.sha256("".join(self._digests[position] for position in sorted(self._digests)).encode())
-        return publish_mosaic(self.path, self.layout, self.type, self._index, self._part, digest.hexdigest())
+        return publish_mosaic(
+            self.path, self.layout, self.type, self._index, self._part, digest.hexdigest(), origin=self._origin
+        )
 
 
 def empty_index(layout: Layout) -> Index:
@@ -179,6 +183,7 @@ def publish_mosaic(
     data: Path,
     digest: str,
     manifest: Path | None = None,
+    origin: Mapping[str, str] | None = None,
 ) -> Path:
     """Put a mosaic in place, replacing the one that was there.
 
@@ -190,6 +195,7 @@ def publish_mosaic(
         data: The tiles' bytes, in the same folder; the file is moved.
         digest: SHA-256 of the digests of all tiles, in the order of the index.
         manifest: What is known of each tile's origin, to be kept beside the mosaic; the file is moved.
+        origin: Where the pixels of a mosaic that is not made of tiles as served come from, kept in the mosaic.
 
     Returns:
         The `.mrf` file.
@@ -208,14 +214,25 @@ def publish_mosaic(
             manifest.replace(path.with_name(stem + MANIFEST_SUFFIX))
         data.replace(data_path)
         with replacing(path) as part:
-            part.write_text(_xml(layout, tile_type, data_path.name, index_path.name), "utf-8")
+            part.write_text(_xml(layout, tile_type, data_path.name, index_path.name, origin), "utf-8")
         for old in generation_files(path):
             if not old.name.startswith(stem + "."):
                 old.unlink()
     return path
 
 
-def _xml(layout: Layout, tile_type: TileType, data: str, index: str) -> str:
+def remove_mosaic(path: Path) -> None:
+    """Take a mosaic away, the XML first, so that no reader meets one without its data.
+
+    Args:
+        path: The `.mrf` file; files of generations that a crash left behind go too, also where it is gone.
+    """
+    with _locked(path.parent):
+        for file in (path, *generation_files(path)):
+            file.unlink(missing_ok=True)
+
+
+def _xml(layout: Layout, tile_type: TileType, data: str, index: str, origin: Mapping[str, str] | None) -> str:
     width, height = layout.window.size
     root = ET.Element("MRF_META")
     raster = ET.SubElement(root, "Raster")
@@ -239,12 +256,21 @@ def _xml(layout: Layout, tile_type: TileType, data: str, index: str) -> str:
     edges = map(repr, layout.window.bbox)
     ET.SubElement(geo, "BoundingBox", dict(zip(_EDGES, edges, strict=True)))
     ET.SubElement(geo, "Projection").text = f"EPSG:{layout.window.epsg}"
+    if origin is not None:
+        ET.SubElement(root, "Origin", dict(origin))  # GDAL passes over elements that it does not know
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
 class Mosaic:
-    """A published MRF, open for reading tiles. Safe to share between threads."""
+    """A published MRF, open for reading tiles. Safe to share between threads.
+
+    Attributes:
+        path: The `.mrf` file.
+        layout: What it holds.
+        origin: Where the pixels of an imported image come from (see `heph_dagster.gibs.archive.import_image`), None for
+            any other mosaic.
+    """
 
     def __init__(self, path: Path, epsg: int) -> None:
         """Open a mosaic.
@@ -287,6 +313,8 @@ class Mosaic:
             edges = grid(epsg).extent if box is None else (float(box.attrib[edge]) for edge in _EDGES)
             left, bottom, right, top = edges
             window = grid(epsg).window_of((left, bottom, right, top), width, height)
+            origin = root.find("Origin")
+            self.origin: dict[str, str] | None = None if origin is None else dict(origin.attrib)
         except (AttributeError, KeyError, ET.ParseError) as error:
             raise MosaicError(f"{path} is not an MRF: {error}") from error
         except ValueError as error:
@@ -321,6 +349,11 @@ class Mosaic:
     def levels(self) -> range:
         """The GIBS levels that the mosaic holds."""
         return range(max(0, self.level - len(self.layout.matrices) + 1), self.level + 1)
+
+    @property
+    def tile_sizes(self) -> NDArray[np.int64]:
+        """Bytes of each tile of the finest level, row by row; 0 for a hole."""
+        return self._index["size"][: self.layout.matrices[0][0] * self.layout.matrices[0][1]].astype(np.int64)
 
     def tile(self, tile: Tile) -> bytes | None:
         """The bytes of a tile as they are stored, or None where the mosaic has a hole or no such tile."""

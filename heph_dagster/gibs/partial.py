@@ -70,10 +70,9 @@ class PartialDay:
         self._lines = np.zeros(layout.tiles, np.int64)  # where each tile's line begins; 0 is the request's line
         self._in_old = np.zeros(layout.tiles, bool)
         self._end = self._journal_end = 0
-        self._data_path = path.with_name(f".{path.stem}.part")
-        self._journal_path = path.with_name(f".{path.stem}.part.jsonl")
+        self._data_path, self._rgba_path, self._manifest_path, self._journal_path = _unfinished_paths(path)
         with _storage(path):
-            self._journal = self._lock()
+            self._journal = _lock(path, self._journal_path)
             self._data = os.open(self._data_path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def __enter__(self) -> Self:
@@ -127,7 +126,6 @@ class PartialDay:
             TileError: Tiles of different types that cannot be brought together without loss.
         """
         counts = {"tiles": str(self.tiles), "absent": str(self.absent), "bytes": str(self.bytes)}
-        manifest = self._data_path.with_suffix(".parquet")
         digest = hashlib.sha256()
         with _storage(self.path):
             try:
@@ -135,7 +133,7 @@ class PartialDay:
                     self._take_from(old)
                 convert = len(self._types) > 1 or not all(kind.storable for kind in self._types)
                 converted = self._converted() if convert else None
-                with ManifestWriter(manifest, {**facts, **counts}) as rows:
+                with ManifestWriter(self._manifest_path, {**facts, **counts}) as rows:
                     for position in map(int, np.flatnonzero(self._lines)):
                         record = self._record(position)
                         if converted is not None and record.bytes:
@@ -143,9 +141,11 @@ class PartialDay:
                         digest.update((record.stored_sha256 or "").encode())
                         rows.add(record_line(record))
                 (kind,) = self._types
-                publish_mosaic(self.path, self.layout, kind, self._index, self._data_path, digest.hexdigest(), manifest)
+                publish_mosaic(
+                    self.path, self.layout, kind, self._index, self._data_path, digest.hexdigest(), self._manifest_path
+                )
             finally:
-                manifest.unlink(missing_ok=True)
+                self._manifest_path.unlink(missing_ok=True)
             self._journal_path.unlink()
 
     def discard(self) -> None:
@@ -231,34 +231,72 @@ class PartialDay:
         if any(kind.format == "jpg" for kind in self._types):
             kinds = "; ".join(sorted(map(str, self._types)))
             raise TileError(f"{self.path}: the day's JPEG tiles are of different types, {kinds}")
-        path = self._data_path.with_suffix(".rgba")
         digests = np.zeros(self.layout.tiles, "S64")
         self._types, self._end = set(), 0
-        with path.open("wb") as target:
+        with self._rgba_path.open("wb") as target:
             for position in map(int, np.flatnonzero(self._index["size"])):
                 offset, size = self._index[position].tolist()
                 data = to_rgba(os.pread(self._data, size, offset))
                 target.write(data)
                 self._place(position, data)
                 digests[position] = hashlib.sha256(data).hexdigest()
-        path.replace(self._data_path)
+        self._rgba_path.replace(self._data_path)
         return digests
 
-    def _lock(self) -> int:
-        """The open journal, locked; not one that its former owner has removed in the meantime."""
-        while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):
-                journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-                try:
-                    fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.close(journal)
-                    raise DayBusyError(f"{self.path} is being downloaded by another process") from None
-                with suppress(FileNotFoundError):
-                    if self._journal_path.stat().st_ino == os.fstat(journal).st_ino:
-                        return journal
+
+def unfinished_files(path: Path) -> list[Path]:
+    """What there is of a download of a day that is under way, or was stopped.
+
+    Args:
+        path: The `.mrf` file that it is to publish.
+    """
+    return [file for file in _unfinished_paths(path) if file.exists()]
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keeps downloads away from a day while the block runs, and throws away what an earlier one left.
+
+    Args:
+        path: The `.mrf` file, whose folder exists.
+
+    Raises:
+        DayBusyError: A download is at the day; nothing is thrown away then.
+    """
+    *files, journal_path = _unfinished_paths(path)
+    journal = _lock(path, journal_path)
+    try:
+        yield
+        for file in files:
+            file.unlink(missing_ok=True)
+    finally:
+        journal_path.unlink(missing_ok=True)
+        os.close(journal)
+
+
+def _unfinished_paths(path: Path) -> tuple[Path, Path, Path, Path]:
+    """Tile bytes, the same as RGBA, the manifest, and the journal."""
+    data, rgba, manifest, journal = (
+        path.with_name(f".{path.stem}.{suffix}") for suffix in ("part", "rgba", "parquet", "part.jsonl")
+    )
+    return data, rgba, manifest, journal
+
+
+def _lock(path: Path, journal_path: Path) -> int:
+    """The open journal of a day, locked; not one that its former owner has removed in the meantime."""
+    while True:
+        journal_path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            journal = os.open(journal_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            try:
+                fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
                 os.close(journal)
+                raise DayBusyError(f"{path} is being downloaded by another process") from None
+            with suppress(FileNotFoundError):
+                if journal_path.stat().st_ino == os.fstat(journal).st_ino:
+                    return journal
+            os.close(journal)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heph_dagster.gibs.grid import BBox
 from heph_dagster.gibs.tiles import Palette
 
 Image = NDArray[np.uint8]
@@ -22,11 +23,12 @@ class RasterError(ValueError):
 
 
 def gdal() -> Any:
-    """The GDAL module, with exceptions on and no `.aux.xml` written beside what is read."""
+    """The GDAL module, with exceptions on, cut-off JPEGs among them, and no `.aux.xml` written beside what is read."""
     from osgeo import gdal as module
 
     module.UseExceptions()
     module.SetConfigOption("GDAL_PAM_ENABLED", "NO")
+    module.SetConfigOption("GDAL_ERROR_ON_LIBJPEG_WARNING", "YES")
     return module
 
 
@@ -83,6 +85,25 @@ def read_palette(path: Path) -> Palette | None:
         return table and tuple(table.GetColorEntry(number) for number in range(table.GetCount()))
     except RuntimeError as error:
         raise RasterError(f"{path} cannot be read as an image: {error}") from error
+
+
+def read_place(path: Path) -> tuple[BBox | None, int | None]:
+    """The bounding box and the EPSG code that an image gives itself, or its world file; None where it gives none.
+
+    Raises:
+        RasterError: GDAL cannot read the file.
+    """
+    try:
+        dataset = gdal().Open(str(path))
+    except RuntimeError as error:
+        raise RasterError(f"{path} cannot be read as an image: {error}") from error
+    transform, system = dataset.GetGeoTransform(can_return_null=True), dataset.GetSpatialRef()
+    code = None if system is None or system.GetAuthorityName(None) != "EPSG" else system.GetAuthorityCode(None)
+    bbox = None
+    if transform is not None:
+        left, step_x, _, top, _, step_y = transform
+        bbox = (left, top + dataset.RasterYSize * step_y, left + dataset.RasterXSize * step_x, top)
+    return bbox, None if code is None else int(code)
 
 
 def black(image: Image, tolerance: int = 0) -> Image:

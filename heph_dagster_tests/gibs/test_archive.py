@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+import hashlib
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.mrf import Mosaic
 from heph_dagster.gibs.raster import JPEG_BLACK, RasterError, black, gdal, read_pixels
-from heph_dagster_tests.conftest import earth
+from heph_dagster_tests.conftest import VIIRS, earth
 
 DAY = date(2020, 9, 25)
 
@@ -21,6 +22,23 @@ DAY = date(2020, 9, 25)
 @pytest.fixture(scope="session")
 def png_layer(catalogue: Catalogue) -> Layer:
     return catalogue["VIIRS_SNPP_Brightness_Temp_BandI5_Day"]
+
+
+def gdal_array(image: np.ndarray, epsg: int | None = None, transform: tuple[float, ...] | None = None):
+    """An RGB image as a GDAL dataset in memory, with a place on Earth if one is given."""
+    from osgeo import osr
+
+    height, width = image.shape[:2]
+    dataset = gdal().GetDriverByName("MEM").Create("", width, height, 3)
+    for band in range(3):
+        dataset.GetRasterBand(band + 1).WriteArray(image[..., band])
+    if transform is not None:
+        dataset.SetGeoTransform(transform)
+    if epsg is not None:
+        system = osr.SpatialReference()
+        system.ImportFromEPSG(epsg)
+        dataset.SetSpatialRef(system)
+    return dataset
 
 
 def test_a_png_day_keeps_every_pixel_and_has_all_levels(tmp_path: Path, png_layer: Layer) -> None:
@@ -97,6 +115,83 @@ def test_palettes_survive(tmp_path: Path, png_layer: Layer) -> None:
     source.write_bytes(encode(indices, "png", palette))
     path = import_image(tmp_path, png_layer, 4326, DAY, source)
     np.testing.assert_array_equal(read_pixels(path), indices)
+
+
+def test_a_palette_image_of_a_jpeg_layer_becomes_its_colours(tmp_path: Path, viirs: Layer) -> None:
+    source = tmp_path / "day.png"
+    indices = np.repeat(np.arange(2, dtype=np.uint8), 320)[None].repeat(320, axis=0)
+    source.write_bytes(encode(indices, "png", ((200, 40, 90, 255), (30, 180, 60, 255))))
+    pixels = read_pixels(import_image(tmp_path, viirs, 4326, DAY, source)).astype(int)
+    assert abs(pixels[:288, :288] - (200, 40, 90)).max() <= 3
+    assert abs(pixels[:288, 352:608] - (30, 180, 60)).max() <= 3
+
+
+def test_a_mosaic_says_which_image_it_was_made_of(tmp_path: Path, viirs: Layer) -> None:
+    source = tmp_path / 'übers \x07\n<&".png'
+    source.write_bytes(encode(earth(DAY, 0)[::2, ::2], "png"))
+    with Mosaic(import_image(tmp_path, viirs, 4326, DAY, source), 4326) as mosaic:
+        origin = dict(mosaic.origin or {})
+    age = datetime.now(UTC) - datetime.fromisoformat(origin.pop("imported_at"))
+    assert 0 <= age.total_seconds() < 3600
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert origin == {"source": source.as_uri(), "sha256": digest, "width": "320", "height": "160"}
+    assert read_pixels(mosaic.path).shape == (320, 640, 3)
+    with Mosaic(write_day(tmp_path, viirs, 4326, DAY, earth(DAY, 0)), 4326) as mosaic:
+        assert mosaic.origin is None
+
+
+def test_the_content_counts_and_not_the_name(tmp_path: Path, viirs: Layer, png_layer: Layer) -> None:
+    image = earth(DAY, 0)
+    image[100:200, 100:200] = 7
+    source = tmp_path / "day.jpg"
+    gdal().GetDriverByName("GTiff").CreateCopy(str(source), gdal_array(image)).FlushCache()
+    assert black(read_pixels(import_image(tmp_path, viirs, 4326, DAY, source)), JPEG_BLACK)[110:190, 110:190].all()
+    np.testing.assert_array_equal(read_pixels(import_image(tmp_path, png_layer, 4326, DAY, source)), image)
+
+
+@pytest.mark.parametrize(
+    ("epsg", "transform", "message"),
+    [
+        (4326, (-180, 0.5625, 0, 90, 0, -0.5625), None),
+        (None, (-180.2, 0.563, 0, 90.1, 0, -0.563), None),
+        (
+            4326,
+            (-180, 0.28125, 0, 90, 0, -0.28125),
+            r"it covers \(-180.0, 0.0, 0.0, 90.0\), which is not all of EPSG:4326",
+        ),
+        (None, (0, 0.5625, 0, 90, 0, -0.5625), r"it covers \(0.0, -90.0, 360.0, 90.0\)"),
+        (None, (-180, 0.5625, 0, -90, 0, 0.5625), "which is not all of EPSG:4326"),
+        (3857, None, "is in EPSG:3857, not in EPSG:4326: reproject it first"),
+    ],
+)
+def test_an_image_that_says_where_it_lies_is_believed(
+    tmp_path: Path, viirs: Layer, epsg: int | None, transform: tuple[float, ...] | None, message: str | None
+) -> None:
+    source = tmp_path / "day.tif"
+    gdal().GetDriverByName("GTiff").CreateCopy(str(source), gdal_array(earth(DAY, 0), epsg, transform)).FlushCache()
+    if message is None:
+        assert import_image(tmp_path, viirs, 4326, DAY, source).exists()
+        return
+    with pytest.raises(RasterError, match=message):
+        import_image(tmp_path, viirs, 4326, DAY, source)
+
+
+def test_a_jpeg_that_was_cut_off_is_refused(tmp_path: Path, viirs: Layer) -> None:
+    source, data = tmp_path / "day.jpg", encode(earth(DAY, 0), "jpg")
+    source.write_bytes(data[: len(data) // 2])
+    with pytest.raises(RasterError, match=r"day\.jpg cannot be read as an image: .*Premature end of JPEG file"):
+        import_image(tmp_path, viirs, 4326, DAY, source)
+    source.write_bytes(data)
+    assert import_image(tmp_path, viirs, 4326, DAY, source).exists()
+
+
+def test_no_level_finer_than_the_layers_is_made(tmp_path: Path, catalogue: Catalogue) -> None:
+    layer = catalogue[VIIRS].model_copy(update={"tile_matrix_set": "16km", "projections": (4326,)})
+    source = tmp_path / "day.png"
+    source.write_bytes(encode(np.full((1300, 2600, 3), 99, np.uint8), "png"))
+    assert read_pixels(import_image(tmp_path, layer, 4326, DAY, source)).shape == (1280, 2560, 3)
+    with pytest.raises(ValueError, match=f"{layer.identifier} has no level 3: the finest in EPSG:4326 is 2"):
+        import_image(tmp_path, layer, 4326, DAY, source, 3)
 
 
 def test_polar_images(tmp_path: Path, viirs: Layer) -> None:

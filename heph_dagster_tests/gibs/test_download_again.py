@@ -15,13 +15,13 @@ import pytest
 from PIL import Image as Pillow
 from starlette.responses import Response
 
-from heph_dagster.gibs.archive import encode, mosaic_path, write_day
+from heph_dagster.gibs.archive import encode, import_image, mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_day, fetch_days
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.manifest import TileRecord
-from heph_dagster.gibs.mrf import Layout, manifest_path
+from heph_dagster.gibs.mrf import Layout, Mosaic, manifest_path
 from heph_dagster.gibs.partial import DayBusyError, PartialDay, StorageError
 from heph_dagster.gibs.raster import gdal, read_palette, read_pixels
 from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL, VIIRS, earth
@@ -50,6 +50,26 @@ def test_another_level_or_box_replaces_a_day_only_when_asked_to(gibs_url: str, t
         assert tiles_of(world.path) == before
     assert one(fetch(gibs_url, viirs, tmp_path, level=0, refresh=True)).outcome == "new"
     assert set(tiles_of(world.path)) == {Tile(0, 0, 0), Tile(0, 0, 1)}
+
+
+def test_an_imported_day_is_kept_and_gives_way_to_a_refresh(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:
+    source = tmp_path / "day.png"
+    source.write_bytes(encode(earth(DAYS[1], 1), "png"))
+    path = import_image(tmp_path, viirs, EPSG, DAY, source)
+    imported = tiles_of(path)
+    kept = one(fetch(gibs_url, viirs, tmp_path))
+    assert (kept.outcome, kept.level, kept.tiles, kept.absent, kept.verified_by) == ("kept", 1, 6, 0, "origin")
+    assert kept.bytes == sum(len(data or b"") for data in imported.values())
+    for options in ({"level": 0}, {"bbox": (0.0, 0.0, 10.0, 10.0)}):
+        (failed,) = fetch(gibs_url, viirs, tmp_path, **options)
+        assert isinstance(failed, FailedDay)
+        assert "holds another level or box, or was not downloaded: give --refresh" in str(failed.error)
+    assert tiles_of(path) == imported
+    assert one(fetch(gibs_url, viirs, tmp_path, refresh=True)).verified_by == "header"
+    assert tiles_of(path) != imported
+    with Mosaic(path, EPSG) as mosaic:
+        assert mosaic.origin is None
+    assert one(fetch(gibs_url, viirs, tmp_path)).verified_by == "header"
 
 
 def test_a_refresh_takes_what_has_changed(tmp_path: Path, viirs: Layer, catalogue: Catalogue) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.grid import Tile, grid
-from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, MosaicWriter, generation_files, manifest_path
+from heph_dagster.gibs.mrf import (
+    Layout,
+    Mosaic,
+    MosaicError,
+    MosaicWriter,
+    generation_files,
+    manifest_path,
+    remove_mosaic,
+)
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.tiles import TileError
 from heph_dagster_tests.conftest import earth
@@ -195,3 +203,12 @@ def test_days_of_the_same_tiles_are_the_same_bytes(tmp_path: Path) -> None:
     one, two = (sorted((tmp_path / name).iterdir()) for name in ("one", "two"))
     assert [file.name for file in one] == [file.name for file in two]
     assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
+
+
+def test_a_mosaic_is_removed_with_all_its_generations(tmp_path: Path) -> None:
+    path, other = (write(tmp_path / name, all_tiles()) for name in ("a.mrf", "a_b.mrf"))
+    (tmp_path / "a.000000000000.idx").write_bytes(b"")
+    remove_mosaic(path)
+    assert sorted(tmp_path.iterdir()) == sorted([other, *generation_files(other)])
+    remove_mosaic(path)
+    assert other.exists()

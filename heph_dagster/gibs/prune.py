@@ -1,0 +1,106 @@
+"""Making room: the imagery of old days goes, what was found out about them stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.export import exported_files
+from heph_dagster.gibs.mrf import generation_files, remove_mosaic
+from heph_dagster.gibs.partial import held, unfinished_files
+from heph_dagster.gibs.periods import parse_day
+
+
+@dataclass(frozen=True)
+class DayFiles:
+    """The imagery of a day of a layer on disk.
+
+    Attributes:
+        layer: The layer.
+        epsg: Projection.
+        day: The day.
+        mosaic: Its mosaic, which may not be there.
+        files: The mosaic, its data, what was exported from it, and what a download left.
+        bytes: Size of the files.
+    """
+
+    layer: Layer
+    epsg: int
+    day: date
+    mosaic: Path
+    files: tuple[Path, ...]
+    bytes: int
+
+
+def old_days(root: Path, layers: Iterable[Layer], projections: Iterable[int], before: date) -> list[DayFiles]:
+    """The imagery of days before another, by projection, day and layer.
+
+    Masks, figures and labels of those days do not count, nor do files of any other name.
+
+    Args:
+        root: Data root.
+        layers: The layers to look for.
+        projections: EPSG codes.
+        before: The first day that stays.
+
+    Raises:
+        FileNotFoundError: The root is no folder.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is not a folder: name the data root with --output_dir or HEPH_DATA_DIR")
+    chosen, found = list(layers), []
+    for epsg in projections:
+        for day, folder in _days(root / str(epsg)):
+            if day >= before:
+                continue
+            names = [path.name for path in (*folder.iterdir(), *(folder / "tiles").glob("*"))]
+            for layer in chosen:
+                name = layer.identifier
+                if any(each.startswith((f"{name}.", f".{name}.", f"{name}_Tile_")) for each in names):
+                    files = _files(layer, epsg, day, root)
+                    found += [files] if files.files else []
+    return found
+
+
+def remove_day(old: DayFiles) -> DayFiles:
+    """Remove a day's imagery, and the folders that this leaves empty.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        DayBusyError: A download is at the day, which is left alone.
+    """
+    folder = old.mosaic.parent
+    # Listed again: much can happen while somebody thinks about the question.
+    removed = _files(old.layer, old.epsg, old.day, folder.parent.parent)
+    with held(old.mosaic):
+        remove_mosaic(old.mosaic)
+        for file in exported_files(old.mosaic):
+            file.unlink(missing_ok=True)
+    for empty in (folder / "tiles", folder, folder.parent):
+        with suppress(OSError):
+            empty.rmdir()
+    return removed
+
+
+def _days(folder: Path) -> list[tuple[date, Path]]:
+    days = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(ValueError):  # a folder that is no day
+            day = parse_day(path.name)
+            if path.name == day.isoformat() and path.is_dir():
+                days.append((day, path))
+    return sorted(days)
+
+
+def _files(layer: Layer, epsg: int, day: date, root: Path) -> DayFiles:
+    mosaic = mosaic_path(root, epsg, day, layer)
+    files = [*([mosaic] if mosaic.exists() else []), *generation_files(mosaic)]
+    files += [*exported_files(mosaic), *unfinished_files(mosaic)]
+    return DayFiles(layer, epsg, day, mosaic, tuple(files), sum(file.stat().st_size for file in files))
