@@ -68,8 +68,13 @@ def download_range(options: DownloadOptions) -> int:
     level = options.level if resolution is None else resolution.level
     if options.tiled_world and (bbox is not None or resolution is None):
         raise ValueError("--tiled_world cuts the whole world by --tile_resolution: leave out --bbox and --level")
-    if options.driver != "heph" and (options.tiled_world or bbox is not None or options.kind == "mrf"):
-        raise ValueError(f"--driver {options.driver} gets images of the world: leave out --tiled_world, --bbox and mrf")
+    if options.driver != "heph":
+        if options.tiled_world or bbox is not None or options.kind == "mrf":
+            raise ValueError(
+                f"--driver {options.driver} gets images of the world: leave out --tiled_world, --bbox, mrf"
+            )
+        if not layer.tiled:
+            raise ValueError(f"{layer.identifier} has no tiles, which --driver {options.driver} asks for: leave it out")
     start = options.start_date
     if options.since_last_check:
         start = last_check(root, layer, epsg) or start
