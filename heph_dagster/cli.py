@@ -10,12 +10,15 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from heph_dagster import __version__
 from heph_dagster.errors import HephError
+
+if TYPE_CHECKING:
+    from heph_dagster.settings import Settings
 
 _NAME_WIDTH = 48
 
@@ -71,22 +74,53 @@ def serve(directory: Path, host: str, port: int) -> None:
 
 @main.command()
 @click.argument("words", nargs=-1)
+@click.option("--remote", is_flag=True, help="List the server's layers, with the days that its capabilities tell.")
+@click.option("--epsg", type=int, help="Only layers of a projection.  [default: all, with --remote 4326]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def layers(words: tuple[str, ...], *, as_json: bool) -> None:
-    """List the layers of the catalogue whose rows contain all WORDS."""
+def layers(words: tuple[str, ...], epsg: int | None, *, remote: bool, as_json: bool) -> None:
+    """List the layers of the catalogue, or of the server, whose rows contain all WORDS."""
     from heph_dagster.settings import Settings
 
-    rows = [layer.model_dump(mode="json") for layer in Settings().catalogue().values()]
-    rows = [row for row in rows if all(word.lower() in json.dumps(row).lower() for word in words)]
+    settings = Settings()
+    if remote:
+        rows = _remote_rows(settings, 4326 if epsg is None else epsg)
+    else:
+        rows = [layer.model_dump(mode="json") for layer in settings.catalogue().values()]
+        rows = [row for row in rows if epsg is None or epsg in row["projections"]]
+    texts = [json.dumps(row, default=str).lower() for row in rows]
+    rows = [row for row, text in zip(rows, texts, strict=True) if all(word.lower() in text for word in words)]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps(rows, default=str, indent=2))
         return
     for row in rows:
-        projections = " ".join(str(epsg) for epsg in row["projections"])
-        cells = f"{row['format']}  {row['tile_matrix_set']:>5}  {row['first_day']}  {row['kind']:<21}  {projections}"
-        click.echo(f"{row['identifier']:<{_NAME_WIDTH}}  {cells}")
+        click.echo(f"{row['identifier']:<{_NAME_WIDTH}}  {(_remote_cells if remote else _cells)(row)}")
     if not rows:
-        raise click.ClickException(f"no layer matches {' '.join(words)!r}")
+        raise click.ClickException(f"no layer matches {' '.join(words)!r}" if words else "no layer is listed")
+
+
+def _remote_rows(settings: Settings, epsg: int) -> list[dict[str, Any]]:
+    import asyncio
+
+    from heph_dagster.gibs.capabilities import ListedLayer, listed_layers
+    from heph_dagster.gibs.grid import grid
+
+    async def ask() -> list[ListedLayer]:
+        async with settings.client() as client:
+            return await listed_layers(client, grid(epsg).epsg)
+
+    known = set(settings.catalogue())
+    return [asdict(layer) | {"in_catalogue": layer.identifier in known} for layer in asyncio.run(ask())]
+
+
+def _cells(row: dict[str, Any]) -> str:
+    projections = " ".join(str(epsg) for epsg in row["projections"])
+    return f"{row['format']}  {row['tile_matrix_set']:>5}  {row['first_day']}  {row['kind']:<21}  {projections}"
+
+
+def _remote_cells(row: dict[str, Any]) -> str:
+    formats, sets = ",".join(row["formats"]), ",".join(row["tile_matrix_sets"])
+    days = f"{row['first_day'] or 'no time'!s:<10}  {row['last_day'] or ''!s:<10}"
+    return f"{formats:<10}  {sets:>5}  {days}  {'in catalogue' if row['in_catalogue'] else '-':<12}  {row['title']}"
 
 
 @main.command()

@@ -67,10 +67,7 @@ def download_range(options: DownloadOptions) -> int:
     layer, root = settings.catalogue()[options.layer_name], options.output_dir or settings.data_dir
     resolution = None if options.level is not None else layer.resolution(options.tile_resolution, epsg)
     level = options.level if resolution is None else resolution.level
-    if options.tiled_world and (bbox is not None or resolution is None):
-        raise ValueError("--tiled_world cuts the whole world by --tile_resolution: leave out --bbox and --level")
-    if options.driver != "heph" and (options.tiled_world or bbox is not None or options.kind == "mrf"):
-        raise ValueError(f"--driver {options.driver} gets images of the world: leave out --tiled_world, --bbox and mrf")
+    _check_options(options, layer)
     start = options.start_date
     if options.since_last_check:
         start = last_check(root, layer, epsg) or start
@@ -108,6 +105,18 @@ def download_range(options: DownloadOptions) -> int:
         record_check(root, layer, epsg, plan.checked_until(options.end_date))
     _report(layer, client, results, plan.missing, as_json=options.as_json)
     return 1 if failed or plan.missing else 0
+
+
+def _check_options(options: DownloadOptions, layer: Layer) -> None:
+    boxed = options.bbox is not None
+    if options.tiled_world and (boxed or options.level is not None):
+        raise ValueError("--tiled_world cuts the whole world by --tile_resolution: leave out --bbox and --level")
+    if options.driver == "heph":
+        return
+    if options.tiled_world or boxed or options.kind == "mrf":
+        raise ValueError(f"--driver {options.driver} gets images of the world: leave out --tiled_world, --bbox, mrf")
+    if not layer.tiled:
+        raise ValueError(f"{layer.identifier} has no tiles, which --driver {options.driver} asks for: leave it out")
 
 
 def _gdal_source(client: GibsClient, request: DayRequest, driver: str) -> GdalSource:

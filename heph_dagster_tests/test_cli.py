@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from starlette.responses import Response
 
 from heph_dagster.cli import main
 from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.mrf import Mosaic
-from heph_dagster_tests.conftest import DAYS, NDVI, VIIRS, earth
+from heph_dagster_tests.conftest import DAYS, NDVI, NO_DATA, TERRA, VIIRS, earth
+from heph_dagster_tests.gibs.test_capabilities import ODD
+from heph_dagster_tests.servers import scripted
 
 
 def heph(*arguments: object, code: int = 0) -> Result:
@@ -31,6 +34,35 @@ def test_layers_are_listed_and_searched() -> None:
     rows = json.loads(heph("layers", "--json", "noaa").stdout)
     assert [row["satellite"] for row in rows] == ["VIIRS_NOAA20", "VIIRS_NOAA21"]
     assert "no layer matches 'xyzzy'" in heph("layers", "xyzzy", code=1).output
+
+
+def test_layers_of_a_projection_are_listed() -> None:
+    assert len(heph("layers", "--epsg", 3031, "viirs", "--json").stdout.splitlines()) > 10
+    assert not [row for row in json.loads(heph("layers", "--epsg", 3031, "--json").stdout) if row["kind"] == "fires"]
+
+
+def test_layers_of_the_server_are_listed(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPH_GIBS_URL", gibs_url)
+    lines = [line.split()[:7] for line in heph("layers", "--remote").stdout.splitlines()]
+    assert [line[0] for line in lines] == [TERRA, NO_DATA, VIIRS, NDVI]
+    assert lines[2] == [VIIRS, "image/jpeg", "250m", "2020-09-25", "2020-09-28", "in", "catalogue"]
+    assert len(heph("layers", "--remote", "terra", "ndvi").stdout.splitlines()) == 1
+    assert "no layer matches 'xyzzy'" in heph("layers", "--remote", "xyzzy", code=1).output
+    assert "no layer is listed" in heph("layers", "--remote", "--epsg", 3031, code=1).output
+    assert "EPSG:3857 is not one of" in heph("layers", "--remote", "--epsg", 3857, code=1).output
+
+
+def test_layers_that_only_the_server_has_are_told_from_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(lambda *_: Response(ODD, media_type="text/xml")) as url:
+        monkeypatch.setenv("HEPH_GIBS_URL", url)
+        fires, *_, default = json.loads(heph("layers", "--remote", "--json").stdout)
+        line = heph("layers", "--remote", "coast").stdout
+    assert fires == {
+        "identifier": "Fires", "title": "Fires", "formats": ["application/vnd.mapbox-vector-tile", "image/png"],
+        "tile_matrix_sets": ["500m", "1km"], "first_day": "2015-11-25", "last_day": "2024-04-30", "in_catalogue": False,
+    }  # fmt: skip
+    assert default["tile_matrix_sets"] == []
+    assert line.split() == ["Coastlines", "image/png", "15.625m", "no", "time", "-", "Coastlines"]
 
 
 def test_an_image_becomes_a_day(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from heph_dagster.gibs.archive import write_day
 from heph_dagster.gibs.catalogue import Catalogue
+from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.raster import raster_size, read_pixels
-from heph_dagster.gibs.server import create_app
+from heph_dagster.gibs.server import create_app, documents
 from heph_dagster.gibs.server.run import running_app
 from heph_dagster_tests.conftest import DAYS, EPSG, FIRES, NO_DATA, VIIRS, earth
+from heph_dagster_tests.servers import scripted
 from heph_dagster_tests.test_cli import heph
 
 RANGE = ("--start_date", "2020-09-25", "--end_date", "2020-09-27")
@@ -127,10 +129,10 @@ def test_an_image_of_another_size_is_not_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--tiled_world"], "--driver gdal-tms gets images of the world: leave out --tiled_world, --bbox and mrf"),
-        (["--bbox", "0", "0", "10", "10"], "leave out --tiled_world, --bbox and mrf"),
-        (["--format", "mrf"], "leave out --tiled_world, --bbox and mrf"),
-        (["--layer_name", FIRES], f"{FIRES} has no tiles: GDAL can draw its maps by WMS, but not by tms"),
+        (["--tiled_world"], "--driver gdal-tms gets images of the world: leave out --tiled_world, --bbox, mrf"),
+        (["--bbox", "0", "0", "10", "10"], "leave out --tiled_world, --bbox, mrf"),
+        (["--format", "mrf"], "leave out --tiled_world, --bbox, mrf"),
+        (["--layer_name", FIRES], f"{FIRES} has no tiles, which --driver gdal-tms asks for: leave it out"),
         (["--layer_name", NO_DATA, "--level", "0", "--format", "jpg"], "has transparency, which a jpg cannot hold"),
     ],
 )
@@ -140,6 +142,10 @@ def test_what_gdal_cannot_do_is_named(tmp_path: Path, arguments: list[str], mess
     assert "Traceback" not in result.output
 
 
-def test_a_server_without_the_group_is_named(tmp_path: Path) -> None:
-    result = heph("download", "--layer_name", FIRES, *RANGE, "--driver", "gdal-twms", "--output_dir", tmp_path, code=1)
-    assert f"GetTileService lists no tiled group of {FIRES}" in result.output
+def test_a_server_without_the_group_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Response("<WMS_Tile_Service/>", media_type="text/xml")
+    domains = Response(documents.domains(EPSG, [Period(DAYS[0], DAYS[1])]), media_type="text/xml")
+    with scripted(lambda _, path: service if path.startswith("/twms") else domains) as url:
+        monkeypatch.setenv("HEPH_GIBS_URL", url)
+        result = heph("download", *RANGE, "--driver", "gdal-twms", "--output_dir", tmp_path, code=1)
+    assert f"GetTileService lists no tiled group of {VIIRS}" in result.output
