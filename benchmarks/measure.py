@@ -49,12 +49,15 @@ def pairs(other: Callable[[], object], ours: Callable[[], object], runs: int = R
     return [pair[0] for pair in times], [pair[1] for pair in times]
 
 
-def ratio_row(name: str, other: list[float], ours: list[float], least: float, note: str, *, void: str = "") -> Row:
-    """The median of the pairs' ratios against a target."""
+def ratio_row(
+    name: str, other: list[float], ours: list[float], least: float | None, note: str, *, void: str = ""
+) -> Row:
+    """The median of the pairs' ratios against a target, or as a figure without one."""
     ratios = [a / b for a, b in zip(other, ours, strict=True)]
     value = statistics.median(ratios)
     spread = (
         f"{min(ratios):.2f} to {max(ratios):.2f}; {statistics.median(other):.3f} s / {statistics.median(ours):.3f} s"
     )
-    met = None if void else value >= least
-    return Row(name, value, "", f"{least:g} or more", met, "; ".join(filter(None, (void, spread, note))))
+    met = None if void or least is None else value >= least
+    target = "" if least is None else f"{least:g} or more"
+    return Row(name, value, "", target, met, "; ".join(filter(None, (void, spread, note))))
