@@ -108,6 +108,21 @@ def test_fires_come_as_images_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_pixels(image), fires(DAYS[1]))
 
 
+def test_fires_come_as_tiles_of_the_world(tmp_path: Path) -> None:
+    day = ("--start_date", "2020-09-25", "--end_date", "2020-09-26", "--output_dir", tmp_path)
+    heph("download", "--layer_name", "VIIRS_SNPP_Fires_375m", *day, "--tiled_world")
+    folder = tmp_path / "4326" / "2020-09-25"
+    rows = [
+        np.hstack([read_pixels(folder / "tiles" / f"{FIRES}_Tile_{col}-{row}.png") for col in range(8)])
+        for row in range(4)
+    ]
+    world = read_pixels(folder / f"{FIRES}.png")
+    assert world.shape == (2048, 4096, 4)
+    np.testing.assert_array_equal(np.vstack(rows), world)
+    # The archive ends at level 1: a map of level 2 shows its pixels twice.
+    np.testing.assert_array_equal(read_pixels(folder / f"{FIRES}.mrf")[::2, ::2], fires(DAYS[0]))
+
+
 def test_an_old_name_tells_the_new_one(tmp_path: Path) -> None:
     hint = "GIBS continues MODIS_Fires_All as MODIS_Combined_Thermal_Anomalies_All"
     result = heph("download", "--layer_name", "MODIS_Fires_All", *RANGE, "--output_dir", tmp_path, code=1)

@@ -10,7 +10,7 @@ import pytest
 
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue
-from heph_dagster.gibs.export import export_image, export_tiles
+from heph_dagster.gibs.export import export_image, export_tiles, write_image
 from heph_dagster.gibs.grid import Resolution, grid
 from heph_dagster.gibs.mrf import Layout, MosaicWriter
 from heph_dagster.gibs.raster import RasterError, gdal, read_palette, read_pixels
@@ -67,6 +67,13 @@ def test_tiles_cover_the_globe_once(mosaic: Path) -> None:
     assert names == [f"{mosaic.stem}_Tile_{col}-0.png" for col in range(2)]
     world = np.hstack([read_pixels(folder / name) for name in names])
     np.testing.assert_array_equal(world, read_pixels(export_image(mosaic, "png", (1024, 512))))
+
+
+def test_a_part_of_a_raster_lies_where_it_should(mosaic: Path, tmp_path: Path) -> None:
+    write_image(gdal().Open(str(mosaic)), tmp_path / "part.png", "png", (320, 80, 160, 80), (320, 160))
+    assert gdal().Open(str(tmp_path / "part.png")).GetGeoTransform() == (0, 0.28125, 0, 45, 0, -0.28125)
+    expected = read_pixels(mosaic)[80:160, 320:480].repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "part.png"), expected)
 
 
 def test_transparency_is_not_dropped(tmp_path: Path, catalogue: Catalogue) -> None:
