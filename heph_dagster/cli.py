@@ -335,6 +335,28 @@ def prune(
 
 
 @main.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
+)
+@click.option(
+    "--level", type=click.IntRange(0, 12), help="Finest level to make.  [default: the next finer than the image]"
+)
+@click.option("--replace", is_flag=True, help="Replace days and split files that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def adopt(directory: Path, output_dir: Path | None, level: int | None, *, replace: bool, as_json: bool) -> None:
+    """Take in DIRECTORY, gibs-ml's data: its images become mosaics, its split files are checked and copied.
+
+    DIRECTORY/{EPSG}/{YYYY-MM-DD}/{Layer}.jpg (.jpeg, .png, .tif, .tiff) and DIRECTORY/{EPSG}/{Layer}.txt or
+    DIRECTORY/{Layer}.txt (EPSG:4326) are taken in; what is there already is kept. The days of active layers are marked
+    as materialized in Dagster. The exit code is 1 when a file was rejected.
+    """
+    from heph_dagster.adoption import adopt as take_in
+
+    raise SystemExit(take_in(directory, output_dir, level, replace=replace, as_json=as_json))
+
+
+@main.command()
 @click.option("--root", default="data/demo", show_default=True, type=click.Path(path_type=Path))
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)

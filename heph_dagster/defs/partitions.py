@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 
@@ -24,3 +24,10 @@ def days_of(layer: Layer) -> dg.PartitionsDefinition:
 def dynamic_name(layer: Layer) -> str:
     """Name of the dynamic partitions of a layer that is not daily."""
     return f"{layer.identifier}_days"
+
+
+def has_day(instance: dg.DagsterInstance, layer: Layer, day: date) -> bool:
+    """Whether a layer's assets have a partition for a day."""
+    if not layer.daily:
+        return instance.has_dynamic_partition(dynamic_name(layer), day.isoformat())
+    return days_of(layer).has_partition_key(day.isoformat())

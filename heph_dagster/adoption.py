@@ -1,0 +1,133 @@
+"""`heph adopt`: a gibs-ml folder taken into the data root, and its days made known to Dagster."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
+import click
+
+from heph_dagster.anomalies.splits import SplitDay, read_splits, write_splits
+from heph_dagster.defs.adoption import Marks, mark_adopted
+from heph_dagster.defs.runs import instance_at
+from heph_dagster.gibs.adopt import Adopted, Rejected, adopt_images, find_images, is_epsg_folder
+from heph_dagster.gibs.catalogue import Catalogue
+from heph_dagster.settings import Settings
+
+_EPSG = 4326
+"""Projection of the split files that stand in no folder of one."""
+
+
+def adopt(directory: Path, output_dir: Path | None, level: int | None, *, replace: bool, as_json: bool) -> int:
+    """Adopt the images and split files of a folder, mark the days of active layers in Dagster, and report.
+
+    Args:
+        directory: gibs-ml's `data`.
+        output_dir: Data root; the setting by default. Another one has a Dagster home of its own.
+        level: Finest level of the mosaics; the coarsest that is at least as wide as the image by default.
+        replace: Whether days and split files that are there are replaced; else they are kept.
+        as_json: Print JSON.
+
+    Returns:
+        Exit status: 0, or 1 when a file was rejected.
+
+    Raises:
+        ValueError: The folder holds nothing to adopt.
+        OSError: The disk is full or fails.
+    """
+    settings = Settings()
+    catalogue, active = settings.catalogue(), settings.active_layers()
+    root = output_dir or settings.data_dir
+    images, unknown = find_images(directory, catalogue)
+    if not images and not unknown and not any(_split_files(directory)):
+        raise ValueError(
+            f"{directory} holds nothing to adopt, neither images {{EPSG}}/{{YYYY-MM-DD}}/{{Layer}}.jpg nor split files "
+            "{EPSG}/{Layer}.txt: name the folder that gibs-ml calls data"
+        )
+    with click.progressbar(length=len(images), label="Adopting", file=sys.stderr) as bar:
+        results = adopt_images(root, images, level=level, replace=replace, on_image=lambda: bar.update(1))
+    results += _adopt_split_files(directory, root, catalogue, replace=replace)
+    adopted = [each for each in results if isinstance(each, Adopted)]
+    rejected = unknown + [each for each in results if isinstance(each, Rejected)]
+    own = root.resolve() == settings.data_dir.resolve()
+    marks = Marks()
+    if any(each.day is not None for each in adopted):
+        with (
+            instance_at(settings.dagster_home if own else root.absolute() / "dagster") as instance,
+            click.progressbar(adopted, label="Marking", file=sys.stderr) as days,
+        ):
+            marks = mark_adopted(instance, active, days)
+    ignored = sorted(path.name for path in directory.iterdir() if _ignored(path))
+    _report(adopted, rejected, marks, ignored, as_json=as_json)
+    return 1 if rejected else 0
+
+
+def _adopt_split_files(directory: Path, root: Path, catalogue: Catalogue, *, replace: bool) -> list[Adopted | Rejected]:
+    results: list[Adopted | Rejected] = []
+    taken: dict[Path, tuple[Path, list[SplitDay]]] = {}
+    for source, epsg in _split_files(directory):
+        try:
+            layer = catalogue[source.stem]
+            layer.grid(epsg)
+            rows = read_splits(source)
+        except ValueError as error:
+            results.append(Rejected(source, str(error).removeprefix(f"{source}, ")))
+            continue
+        target = root / f"{epsg}" / f"{layer.identifier}.txt"
+        there = target.exists()
+        first, known = taken.setdefault(target, (source, rows))
+        if known != rows:
+            results.append(Rejected(source, f"{first} is of the same layer and says otherwise: remove one of the two"))
+        elif there and (not replace or first != source):
+            results.append(Adopted(source, target, layer, epsg, None, "kept"))
+        else:
+            write_splits(target, rows)
+            results.append(Adopted(source, target, layer, epsg, None, "replaced" if there else "adopted"))
+    return results
+
+
+def _split_files(directory: Path) -> Iterator[tuple[Path, int]]:
+    """Split files and the codes of their projections."""
+    for folder in sorted(path for path in directory.iterdir() if is_epsg_folder(path)):
+        yield from ((path, int(folder.name)) for path in sorted(folder.glob("[!.]*.txt")))
+    yield from ((path, _EPSG) for path in sorted(directory.glob("[!.]*.txt")))
+
+
+def _ignored(path: Path) -> bool:
+    return not (path.name.startswith(".") or path.suffix == ".txt" or is_epsg_folder(path))
+
+
+def _report(
+    adopted: list[Adopted], rejected: list[Rejected], marks: Marks, ignored: list[str], *, as_json: bool
+) -> None:
+    if as_json:
+        files = [asdict(each) | {"layer": each.layer.identifier} for each in adopted]
+        refused = {str(each.source): each.reason for each in rejected}
+        values = {"files": files, "rejected": refused, **asdict(marks), "ignored": ignored}
+        click.echo(json.dumps(values, default=str, indent=2))
+        return
+    for what, chosen in (
+        ("days", [each for each in adopted if each.day is not None]),
+        ("split files", [each for each in adopted if each.day is None]),
+    ):
+        counts = Counter(each.outcome for each in chosen)
+        click.echo(f"{len(chosen)} {what} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'none'})")
+    for key, days in marks.marked.items():
+        click.echo(f"{key}: {len(days)} days marked as materialized")
+    for key, days in marks.without_partition.items():
+        click.echo(f"{key} has no partition for {_spell(days)}: adopted, but not marked", err=True)
+    for key, days in marks.inactive.items():
+        click.echo(f"{key} is no asset: {len(days)} days adopted, but not marked. HEPH_LAYERS adds layers", err=True)
+    for each in rejected:
+        click.echo(f"{each.source}: {each.reason}", err=True)
+    if ignored:
+        click.echo(f"left alone, being no folder of an EPSG code: {', '.join(ignored)}", err=True)
+
+
+def _spell(days: list[date]) -> str:
+    return ", ".join(map(str, days))
