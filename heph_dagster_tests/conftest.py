@@ -16,8 +16,10 @@ import pytest
 from heph_dagster.defs.runs import instance_at
 from heph_dagster.gibs.archive import write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer, load_catalogue
+from heph_dagster.gibs.orbit import SATELLITES
 from heph_dagster.gibs.raster import Image
 from heph_dagster.gibs.server import running_server
+from heph_dagster.gibs.swath import pass_zenith
 from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE
 
 # Tests never judge how long something takes.
@@ -80,6 +82,11 @@ def fires(day: date, level: int = LEVEL) -> Image:
     return image
 
 
+def swath_gaps(day: date, level: int = LEVEL) -> Image:
+    """Where no swath of MODIS on Terra gets to on a day: height x width, 1 there, else 0."""
+    return np.isinf(pass_zenith(SATELLITES["MODIS_Terra"], day, level)).astype(np.uint8)
+
+
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory, catalogue: Catalogue) -> Path:
     """Three days of two layers at level 1, with a gap of a day, a no-data layer, fires, and two 8-day periods."""
@@ -87,8 +94,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, catalogue: Catalogue) -> P
     for day in DAYS:
         image = earth(day)
         write_day(root, catalogue[VIIRS], EPSG, day, image)
-        observed = np.ones(image.shape[:2], np.uint8)
-        observed[280:360, 600:640] = 0
+        observed = 1 - swath_gaps(day)
         write_day(root, catalogue[TERRA], EPSG, day, image * observed[..., None])
         write_day(root, catalogue[NO_DATA], EPSG, day, 1 - observed, NO_DATA_PALETTE)
         write_day(root, catalogue[FIRES], EPSG, day, fires(day))

@@ -160,7 +160,7 @@ def _missing_metadata(files: missing.MissingDataFiles) -> dict[str, Any]:
         "missing_share": result.missing_share,
         "not_observed_share": result.not_observed_share,
         "holes": len(result.holes),
-        "largest_hole_km2": round(result.holes[0].area_km2) if result.holes else 0,
-        "expectation": result.expectation,
+        "largest_hole_km2": round(result.holes[0].region.area_km2) if result.holes else 0,
+        "expectation": result.method,
         "mask": dg.MetadataValue.path(str(files.mask)),
     }

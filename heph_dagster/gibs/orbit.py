@@ -138,12 +138,17 @@ class Passes:
     time_s: NDArray[np.float64]
 
 
-def passes(satellite: Satellite, day: dt.date) -> Passes:
+def passes(satellite: Satellite, day: dt.date, *, shift_deg: float = 0.0) -> Passes:
     """Equator crossings on the day side that can image a local day.
 
     Near the poles a pass images longitudes up to 120 degrees from where it crosses the equator.
+
+    Args:
+        satellite: The satellite.
+        day: Local day.
+        shift_deg: Degrees to the east by which all passes are moved.
     """
-    travelled = satellite.reference_longitude + 360.0 * (day - satellite.reference_day).days
+    travelled = satellite.reference_longitude + shift_deg + 360.0 * (day - satellite.reference_day).days
     first = math.ceil((travelled - 300.0) / satellite.spacing_deg)
     last = math.floor((travelled + 300.0) / satellite.spacing_deg)
     number = np.arange(first, last + 1)

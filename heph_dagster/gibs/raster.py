@@ -108,9 +108,13 @@ def read_place(path: Path) -> tuple[BBox | None, int | None]:
 
 def black(image: Image, tolerance: int = 0) -> Image:
     """Where no channel of an RGB image exceeds a tolerance: height x width, 1 for black, else 0."""
+    return (brightest(image) <= tolerance).astype(np.uint8)
+
+
+def brightest(image: Image) -> Image:
+    """The greatest of each pixel's channels: height x width, of an RGB image."""
     # Two maxima over planes: several times as fast as a reduction over the last axis.
-    brightest = np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2])
-    return (brightest <= tolerance).astype(np.uint8)
+    return np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2])
 
 
 def write_class_raster(path: Path, classes: Image, palette: dict[int, tuple[int, int, int, int]], like: Path) -> None:

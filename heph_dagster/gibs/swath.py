@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from heph_dagster.gibs.orbit import (
     EARTH_RADIUS_KM,
     SATELLITES,
+    OrbitalSun,
     Passes,
     Satellite,
     flight_direction,
@@ -103,13 +105,7 @@ def coverage(
     Raises:
         ValueError: The level is negative, or `rows` does not lie on coarse rows.
     """
-    if level < 0:
-        raise ValueError(f"level {level} is negative")
-    scale = 2 ** (level + 1)
-    start, stop, _ = (rows or slice(None)).indices(COARSE_ROWS * scale)
-    if start % scale or stop % scale:
-        raise ValueError(f"rows {start}:{stop} do not lie on the coarse rows of level {level}, {scale} px each")
-    shape = (stop - start, COARSE_COLS * scale)
+    band, shape = _band(level, rows)
     index = np.full(shape, -1, dtype=np.int16)
     along = np.full(shape, np.nan, dtype=np.float32)
     cross = np.full(shape, np.nan, dtype=np.float32)
@@ -118,32 +114,90 @@ def coverage(
     day_passes = passes(satellite, day)
     sun = None if zenith_cutoff is None else orbital_sun(satellite, day)
     lowest = math.cos(math.radians(zenith_cutoff or 0.0))
-    for band in range(start // scale, stop // scale, _BAND_ROWS):
-        band_rows = slice(band, min(band + _BAND_ROWS, stop // scale))
-        px_rows = slice(band_rows.start * scale - start, band_rows.stop * scale - start)
-        for number, longitude in enumerate(day_passes.longitude):
-            window = _window(satellite, float(longitude), band_rows)
-            if window is None:
-                continue
-            first, last, coarse_along, coarse_cross = window
-            px = (px_rows, slice(first * scale, last * scale))
-            here = _enlarged(coarse_along, scale)
-            across = _enlarged(coarse_cross, scale)
-            distance = np.abs(across)
-            arc = np.abs(here)
-            in_swath = distance < satellite.half_swath_km
-            reached[px] |= in_swath & (arc < _POLE_ARC)
-            distance += np.float32(satellite.half_swath_km) * (arc > _HALF_ORBIT_ARC)
-            taken = in_swath & (distance < nearest[px])
-            if sun is not None:
-                height = sun.cos_zenith(coarse_along, coarse_cross / EARTH_RADIUS_KM).astype(np.float32) - lowest
-                if height.min() < 0:
-                    taken &= _enlarged(height, scale) > 0
-            np.copyto(nearest[px], distance, where=taken)
-            np.copyto(along[px], here, where=taken)
-            np.copyto(cross[px], across, where=taken)
-            np.copyto(index[px], np.int16(number), where=taken)
+    for look in _looks(satellite, day_passes, level, band):
+        px, distance, arc = look.px, np.abs(look.cross_km), np.abs(look.along_rad)
+        in_swath = distance < satellite.half_swath_km
+        reached[px] |= in_swath & (arc < _POLE_ARC)
+        distance += np.float32(satellite.half_swath_km) * (arc > _HALF_ORBIT_ARC)
+        taken = in_swath & (distance < nearest[px])
+        if sun is not None:
+            height = look.cos_zenith(sun) - lowest
+            if height.min() < 0:
+                taken &= _enlarged(height, look.scale) > 0
+        np.copyto(nearest[px], distance, where=taken)
+        np.copyto(along[px], look.along_rad, where=taken)
+        np.copyto(cross[px], look.cross_km, where=taken)
+        np.copyto(index[px], np.int16(look.number), where=taken)
     return Coverage(index, along, cross, reached, day_passes, satellite.period_s)
+
+
+def pass_zenith(satellite: Satellite, day: dt.date, level: int, *, shift_deg: float = 0.0) -> NDArray[np.float32]:
+    """Solar zenith angle under which each pixel of the world grid is imaged at best.
+
+    Args:
+        satellite: Satellite and its imager.
+        day: Local day, see the module's description.
+        level: Zoom level, 0 or more.
+        shift_deg: Degrees to the east by which all passes are moved: orbits drift from the nominal ones.
+
+    Returns:
+        H x W degrees, of the pass that sees the pixel in the best light; infinite where no swath reaches it.
+
+    Raises:
+        ValueError: The level is negative.
+    """
+    band, shape = _band(level, None)
+    cosine = np.full(shape, -np.inf, dtype=np.float32)
+    sun = orbital_sun(satellite, day)
+    for look in _looks(satellite, passes(satellite, day, shift_deg=shift_deg), level, band):
+        height = _enlarged(look.cos_zenith(sun), look.scale)
+        in_swath = np.abs(look.cross_km) < satellite.half_swath_km
+        np.maximum(cosine[look.px], height, out=cosine[look.px], where=in_swath)
+    with np.errstate(invalid="ignore"):
+        zenith = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return np.where(np.isinf(cosine), np.float32(np.inf), zenith).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a pass sees of a band of the grid: a window of it in pixels, and coarse fields with a rim of one."""
+
+    number: int
+    px: tuple[slice, slice]
+    scale: int
+    coarse_along: NDArray[np.float32]
+    coarse_cross: NDArray[np.float32]
+    along_rad: NDArray[np.float32]
+    cross_km: NDArray[np.float32]
+
+    def cos_zenith(self, sun: OrbitalSun) -> NDArray[np.float32]:
+        """Cosine of the solar zenith angle on the coarse grid."""
+        return sun.cos_zenith(self.coarse_along, self.coarse_cross / EARTH_RADIUS_KM).astype(np.float32)
+
+
+def _band(level: int, rows: slice | None) -> tuple[slice, tuple[int, int]]:
+    """Coarse rows of some rows of a level, and height and width in px."""
+    if level < 0:
+        raise ValueError(f"level {level} is negative")
+    scale = 2 ** (level + 1)
+    start, stop, _ = (rows or slice(None)).indices(COARSE_ROWS * scale)
+    if start % scale or stop % scale:
+        raise ValueError(f"rows {start}:{stop} do not lie on the coarse rows of level {level}, {scale} px each")
+    return slice(start // scale, stop // scale), (stop - start, COARSE_COLS * scale)
+
+
+def _looks(satellite: Satellite, day_passes: Passes, level: int, rows: slice) -> Iterator[_Look]:
+    """What each pass sees of some coarse rows, a few of them at a time."""
+    scale = 2 ** (level + 1)
+    for first_row in range(rows.start, rows.stop, _BAND_ROWS):
+        band = slice(first_row, min(first_row + _BAND_ROWS, rows.stop))
+        px_rows = slice((band.start - rows.start) * scale, (band.stop - rows.start) * scale)
+        for number, longitude in enumerate(day_passes.longitude):
+            window = _window(satellite, float(longitude), band)
+            if window is not None:
+                first, last, along, cross = window
+                px = (px_rows, slice(first * scale, last * scale))
+                yield _Look(number, px, scale, along, cross, _enlarged(along, scale), _enlarged(cross, scale))
 
 
 @lru_cache(maxsize=len(SATELLITES))
