@@ -136,6 +136,11 @@ def adopt_images(
     return [results[image] for image in images]
 
 
+def is_epsg_folder(path: Path) -> bool:
+    """Whether a path is a folder whose name is a number, as those of projections are."""
+    return path.name.isascii() and path.name.isdigit() and path.is_dir()
+
+
 def _adopt(root: Path, image: ImageDay, level: int | None, *, replace: bool) -> Adopted | Rejected:
     source, layer, epsg, day = image
     target = mosaic_path(root, epsg, day, layer)
@@ -158,11 +163,6 @@ def _images(directory: Path) -> Iterator[Path]:
                 hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
                 if path.suffix.lower() in _SUFFIXES and not hidden and path.is_file():
                     yield path
-
-
-def is_epsg_folder(path: Path) -> bool:
-    """Whether a path is a folder whose name is a number, as those of projections are."""
-    return path.name.isascii() and path.name.isdigit() and path.is_dir()
 
 
 def _image_day(path: Path, directory: Path, catalogue: Catalogue) -> ImageDay:
