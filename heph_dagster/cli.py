@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -381,6 +382,108 @@ def dev(host: str, port: int, mlflow_port: int) -> None:
     from heph_dagster.dev import run_dev
 
     raise SystemExit(run_dev(host, port, mlflow_port))
+
+
+@main.group(cls=_Group)
+def export() -> None:
+    """Make images, tiles and animations of days that are on disk, without a server.
+
+    The end date is not included. The exit code is 1 when days are missing, and they are listed.
+    """
+
+
+def _selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which days to export."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option(
+            "--output_dir",
+            "--output-dir",
+            type=click.Path(path_type=Path),
+            help="Data root.  [default: the setting data_dir]",
+        ),
+        click.option(
+            "--bbox",
+            nargs=4,
+            type=float,
+            help="West, south, east and north, at the poles in metres; west greater than east crosses 180 degrees.",
+        ),
+        click.option(
+            "--epsg", default=4326, show_default=True, help="4326 (geographic), 3413 (arctic) or 3031 (antarctic)."
+        ),
+        click.option("--end_date", "--end-date", type=DAY, required=True, help="Day after the last."),
+        click.option("--start_date", "--start-date", type=DAY, required=True, help="First day."),
+    ):
+        command = option(command)
+    return command
+
+
+@export.command("image")
+@click.argument("layer_name", metavar="LAYER")
+@_selecting
+@click.option("--format", "kind", type=click.Choice(["jpg", "png", "tif"]), help="[default: the layer's]")
+@click.option(
+    "--tile_resolution",
+    "--tile-resolution",
+    help="A row of gibs-ml's table that gives the size.  [default: the mosaic's own size]",
+)
+def export_image(kind: str | None, tile_resolution: str | None, **selection: Any) -> None:
+    """Write an image of each day beside its mosaic, with a world file; of a --bbox, under a name of its own."""
+    from heph_dagster.exports import Selection, export_images
+
+    raise SystemExit(export_images(Selection(**selection), kind, tile_resolution))
+
+
+@export.command("tiles")
+@click.argument("layer_name", metavar="LAYER")
+@_selecting
+@click.option("--format", "kind", type=click.Choice(["jpg", "png"]), help="[default: the layer's]")
+@click.option("--tile-width", "--tile_width", default=512, show_default=True, help="Width of a tile in px.")
+@click.option("--tile-height", "--tile_height", default=512, show_default=True, help="Height of a tile in px.")
+@click.option(
+    "--tile-overlap",
+    "--tile_overlap",
+    default=0.5,
+    show_default=True,
+    help="Share of a tile, from 0 to below 1, that it has in common with the next.",
+)
+@click.option(
+    "--boundary-handling",
+    "--boundary_handling",
+    type=click.Choice(["complete-tiles-shift", "include-incomplete-tiles", "discard-incomplete-tiles"]),
+    default="complete-tiles-shift",
+    show_default=True,
+    help="What becomes of the last tile where it reaches past the image: shifted back, padded or left out.",
+)
+def export_tiles(
+    kind: str | None, tile_width: int, tile_height: int, tile_overlap: float, boundary_handling: Any, **selection: Any
+) -> None:
+    """Cut each day into tiles that overlap, tiles/{width}x{height}_{overlap}/ beside its mosaic, with an index.csv.
+
+    The options are GIBS-Downloader's, with the same meanings and defaults.
+    """
+    from heph_dagster.exports import Selection, export_tilings
+    from heph_dagster.gibs.tiling import Tiling
+
+    tiling = Tiling(tile_width, tile_height, tile_overlap, boundary_handling)
+    raise SystemExit(export_tilings(Selection(**selection), kind, tiling))
+
+
+@export.command("animation")
+@click.argument("layer_name", metavar="LAYER")
+@click.argument("target", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@_selecting
+@click.option("--fps", default=4.0, show_default=True, type=click.FloatRange(0.1, 50), help="Days a second.")
+@click.option(
+    "--width",
+    type=click.IntRange(1),
+    help="Width of the frames in px.  [default: the box's own, but from 320 to 1920]",
+)
+def export_animation(target: Path, fps: float, width: int | None, **selection: Any) -> None:
+    """Show the days as FILE, an .mp4 (H.264) or a .gif; a day that is not on disk is a frame that says so."""
+    from heph_dagster.exports import Selection, export_movie
+
+    raise SystemExit(export_movie(Selection(**selection), target, fps, width))
 
 
 if __name__ == "__main__":

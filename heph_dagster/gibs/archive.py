@@ -136,13 +136,13 @@ def write_day(
         return mosaic.publish()
 
 
-def encode(pixels: Image, tile_format: str, palette: Palette | None = None) -> bytes:
+def encode(pixels: Image, tile_format: str, palette: Palette | None = None, quality: int = JPEG_QUALITY) -> bytes:
     """Encode pixels (RGB, RGBA, grey, or palette indices) as JPEG or PNG."""
     if palette is not None:
         return _encode_palette(pixels, palette)
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if tile_format == "jpg" else []
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if tile_format == "jpg" else []
     return cv2.imencode(f".{tile_format}", pixels, options)[1].tobytes()
 
 

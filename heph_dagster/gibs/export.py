@@ -1,4 +1,4 @@
-"""Mosaics as the files that gibs-ml's users know: one image of the world with a world file, or 512 px tiles."""
+"""Mosaics as files for others: images with world files, gibs-ml's 512 px tiles, overlapping tiles with an index."""
 
 from __future__ import annotations
 
@@ -7,33 +7,43 @@ from pathlib import Path
 from typing import Any
 
 from heph_dagster.files import replacing
-from heph_dagster.gibs.grid import TILE_SIZE, Resolution
-from heph_dagster.gibs.raster import RasterError, gdal
+from heph_dagster.gibs.box import Box, PixelWindow
+from heph_dagster.gibs.grid import TILE_SIZE, BBox, Resolution
+from heph_dagster.gibs.raster import Image, RasterError, gdal, palette_of
+from heph_dagster.gibs.tile_index import INDEX, write_index
+from heph_dagster.gibs.tiling import QUALITY, Tiling, pad, write_tiles
 
 _DRIVERS = {"jpg": "JPEG", "png": "PNG", "tif": "COG"}
 _WORLD_FILES = {"jpg": ".jgw", "png": ".pgw"}
 _LONGEST_EDGE = {"jpg": 65_500, "png": 1_000_000, "tif": 10_000_000}
-_QUALITY = 95
 
 
-def export_image(mosaic: Path, kind: str, size: tuple[int, int] | None = None) -> Path:
-    """Write a mosaic as one image beside it, with a world file where the format has no place for coordinates.
+def export_image(mosaic: Path, kind: str, size: tuple[int, int] | None = None, bbox: BBox | None = None) -> Path:
+    """Write a mosaic, or a box of it, as one image beside it, with a world file where the format has no coordinates.
 
     Args:
         mosaic: The `.mrf` file.
         kind: `jpg`, `png` or `tif` (cloud-optimized).
-        size: Width and height in px; the mosaic's own by default.
+        size: Width and height in px of an image of the whole world; the mosaic's own by default.
+        bbox: Box as for `Box.open`; it becomes a part of the image's name.
 
     Returns:
         The image.
 
     Raises:
-        RasterError: The mosaic cannot be read, or the format cannot hold an image of this size or transparency.
+        RasterError: The mosaic cannot be read or does not meet the box, or it is not of the whole world, though a size
+            is given, or the format cannot hold an image of this size or transparency.
     """
-    source = _open(mosaic)
-    window = (0, 0, source.RasterXSize, source.RasterYSize)
-    target = mosaic.with_suffix(f".{kind}")
-    write_image(source, target, kind, window, size or window[2:])
+    box = Box.open(mosaic, bbox)
+    if size is not None:
+        _check_whole_world(box)
+    _check_opaque(box, kind)
+    target = mosaic.with_name(f"{_box_name(mosaic, bbox)}.{kind}")
+    whole = (0, 0, *box.window[2:])
+    try:
+        write_image(box.dataset, target, kind, whole, size or whole[2:])
+    except RuntimeError as error:
+        raise RasterError(f"{mosaic} cannot be exported: {error}") from error
     return target
 
 
@@ -49,14 +59,15 @@ def write_image(source: Any, target: Path, kind: str, window: tuple[int, int, in
 
     Raises:
         RasterError: The format cannot hold an image of this size or transparency.
+        RuntimeError: GDAL cannot read or write the pixels.
     """
     width, height = size
+    if kind == "jpg" and source.RasterCount == 4:
+        raise RasterError(f"{target.stem} has transparency, which a jpg cannot hold: export png or tif")
     if max(width, height) > _LONGEST_EDGE[kind]:
         raise RasterError(
             f"a {kind} of {width} x {height} px cannot be: export tiles, or a tif, or a coarser resolution"
         )
-    if kind == "jpg" and source.RasterCount == 4:
-        raise RasterError(f"{target.stem} has transparency, which a jpg cannot hold: choose png or tif")
     with replacing(target) as part:
         _translate(source, part, kind, window, size)
     if kind in _WORLD_FILES:
@@ -64,15 +75,14 @@ def write_image(source: Any, target: Path, kind: str, window: tuple[int, int, in
         left, top = left + window[0] * step_x, top + window[1] * step_y
         across, down = step_x * window[2] / width, step_y * window[3] / height
         lines = (across, 0.0, 0.0, down, left + across / 2, top + down / 2)
-        with replacing(target.with_suffix(_WORLD_FILES[kind])) as part:
+        with replacing(target.with_name(f"{target.name.removesuffix(f'.{kind}')}{_WORLD_FILES[kind]}")) as part:
             part.write_text("".join(f"{line!r}\n" for line in lines), "ascii")
 
 
 def export_tiles(mosaic: Path, kind: str, resolution: Resolution) -> Path:
     """Write a mosaic of the whole world as gibs-ml's grid of tiles, `tiles/{Layer}_Tile_{x}-{y}.{kind}`.
 
-    The tiles cover the globe once, without overlap; x counts from the west, y from the north. They are cut one by
-    one, so that the finest resolutions need no more memory than the coarsest.
+    The tiles cover the globe once, without overlap; x counts from the west, y from the north.
 
     Args:
         mosaic: The `.mrf` file.
@@ -83,49 +93,100 @@ def export_tiles(mosaic: Path, kind: str, resolution: Resolution) -> Path:
         The folder of the tiles.
 
     Raises:
-        RasterError: The mosaic cannot be read, or is not one of the whole world.
+        RasterError: The mosaic cannot be read, is not one of the whole world or is too coarse to be cut so, or has
+            transparency, which a jpg cannot hold.
     """
-    source = _open(mosaic)
+    import cv2
+
+    box = Box.open(mosaic)
+    _check_whole_world(box)
+    _check_opaque(box, kind)
     cols, rows = resolution.grid
-    if source.RasterXSize * rows != source.RasterYSize * cols:
-        raise RasterError(f"{mosaic} is not of the whole world: gibs-ml's tiles are cut from that only")
-    width, height = source.RasterXSize / cols, source.RasterYSize / rows
+    if box.window.width % cols or box.window.height % rows:
+        raise RasterError(f"{mosaic} is too coarse for {cols} x {rows} tiles: download level {resolution.level}")
+    width, height = box.window.width // cols, box.window.height // rows
     folder = mosaic.parent / "tiles"
-    for row in range(rows):
-        for col in range(cols):
-            with replacing(folder / f"{mosaic.stem}_Tile_{col}-{row}.{kind}") as part:
-                _translate(source, part, kind, (col * width, row * height, width, height), (TILE_SIZE, TILE_SIZE))
+
+    def path_of(window: PixelWindow) -> Path:
+        return folder / f"{mosaic.stem}_Tile_{window.col // width}-{window.row // height}.{kind}"
+
+    def resize(pixels: Image) -> Image:
+        # Nearest neighbour: the pixels stay NASA's, and the edges of no data stay hard.
+        return cv2.resize(pixels, (TILE_SIZE, TILE_SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    write_tiles(box, Tiling(width, height, 0).windows(*box.window[2:]), path_of, resize)
     return folder
 
 
-def exported_files(mosaic: Path) -> list[Path]:
-    """The images, world files and tiles of a day that were written from its mosaic.
+def export_tiling(mosaic: Path, kind: str, tiling: Tiling, bbox: BBox | None = None) -> Path:
+    """Write a mosaic, or a box of it, as tiles that overlap, with an index.
+
+    The tiles go to `tiles/{width}x{height}_{overlap}/{Layer}/{Layer}_{col}-{row}.{kind}` beside the mosaic, with the
+    first column and row of the mosaic that they show; a box and a boundary handling other than the default become a
+    part of the last folder's name. The index is written last: where there is one, the tiles are whole. Tiles of an
+    earlier export that are no longer in it are removed.
 
     Args:
-        mosaic: The `.mrf` file, which may be gone.
+        mosaic: The `.mrf` file.
+        kind: `jpg` or `png`.
+        tiling: How to cut.
+        bbox: Box as for `Box.open`.
+
+    Returns:
+        The index, see `write_index`.
+
+    Raises:
+        RasterError: The mosaic cannot be read or does not meet the box, or has transparency, which a jpg cannot hold.
+        ValueError: No tile lies inside the image, see `Tiling.windows`.
     """
-    suffixes = [*(f".{kind}" for kind in _DRIVERS), *_WORLD_FILES.values()]
-    # Not by a pattern of the shell: one layer's name may be another's with `_Tile_` and more behind it.
-    tile = re.compile(rf"{re.escape(mosaic.stem)}_Tile_\d+-\d+\.({'|'.join(_DRIVERS)})", re.ASCII)
-    tiles = sorted(path for path in (mosaic.parent / "tiles").glob("*") if tile.fullmatch(path.name))
-    return [path for path in map(mosaic.with_suffix, suffixes) if path.exists()] + tiles
+    box = Box.open(mosaic, bbox)
+    _check_opaque(box, kind)
+    windows = tiling.windows(*box.window[2:])
+    name = _box_name(mosaic, bbox)
+    if tiling.boundary != Tiling.boundary:
+        name += f".{tiling.boundary}"
+    folder = mosaic.parent / "tiles" / f"{tiling.width}x{tiling.height}_{tiling.overlap:.12g}" / name
+
+    def path_of(window: PixelWindow) -> Path:
+        col, row = box.of_mosaic(window)[:2]
+        return folder / f"{mosaic.stem}_{col}-{row}.{kind}"
+
+    (folder / INDEX).unlink(missing_ok=True)
+    write_tiles(box, windows, path_of, lambda pixels: pad(pixels, tiling.width, tiling.height))
+    names = [path_of(window).name for window in windows]
+    index = write_index(folder, box, zip(names, map(box.of_mosaic, windows), strict=True))
+    _remove_others(folder, mosaic.stem, set(names))
+    return index
 
 
-def _open(mosaic: Path) -> Any:
-    try:
-        return gdal().Open(str(mosaic))
-    except RuntimeError as error:
-        raise RasterError(f"{mosaic} cannot be read as an image: {error}") from error
+def _remove_others(folder: Path, stem: str, names: set[str]) -> None:
+    ours = re.compile(re.escape(stem) + r"_\d+-\d+\.(jpg|png)")
+    for path in folder.iterdir():
+        if ours.fullmatch(path.name) and path.name not in names:
+            path.unlink()
 
 
-def _translate(
-    source: Any, target: Path, kind: str, window: tuple[float, float, float, float], size: tuple[int, int]
-) -> None:
-    options = {"jpg": [f"QUALITY={_QUALITY}"], "png": [], "tif": ["COMPRESS=DEFLATE"]}[kind]
-    paletted = source.GetRasterBand(1).GetColorTable() is not None
+def _box_name(mosaic: Path, bbox: BBox | None) -> str:
+    """The name of what is cut from a mosaic, without a suffix: one that no image of the whole mosaic has."""
+    return mosaic.stem if bbox is None else f"{mosaic.stem}.bbox_{'_'.join(f'{edge:.12g}' for edge in bbox)}"
+
+
+def _check_whole_world(box: Box) -> None:
+    if not box.whole_world:
+        raise RasterError(f"{box.mosaic} is not of the whole world: gibs-ml's sizes and tiles are cut from that only")
+
+
+def _check_opaque(box: Box, kind: str) -> None:
+    entries = palette_of(box.dataset) or ()
+    if kind == "jpg" and (box.dataset.RasterCount == 4 or any(alpha < 255 for *_, alpha in entries)):
+        raise RasterError(f"{box.mosaic} has transparency, which a jpg cannot hold: export png or tif")
+
+
+def _translate(source: Any, part: Path, kind: str, window: tuple[int, int, int, int], size: tuple[int, int]) -> None:
+    paletted = palette_of(source) is not None
     # Nearest neighbour: the pixels stay NASA's, and the edges of no data stay hard.
     gdal().Translate(
-        str(target),
+        str(part),
         source,
         format=_DRIVERS[kind],
         srcWin=list(window),
@@ -133,5 +194,25 @@ def _translate(
         height=size[1],
         resampleAlg="nearest",
         rgbExpand={"png": "rgba", "jpg": "rgb"}.get(kind) if paletted else None,
-        creationOptions=options,
+        creationOptions={"jpg": [f"QUALITY={QUALITY}"], "png": [], "tif": ["COMPRESS=DEFLATE"]}[kind],
     ).FlushCache()
+
+
+def exported_files(mosaic: Path) -> list[Path]:
+    """The images, world files and tiles of a day that were written from its mosaic, boxes and indexes included.
+
+    Args:
+        mosaic: The `.mrf` file, which may be gone.
+    """
+    # Not by a pattern of the shell: one layer's name may be another's with `_Tile_` and more behind it.
+    stem, kinds = re.escape(mosaic.stem), "|".join([*_DRIVERS, *(suffix[1:] for suffix in _WORLD_FILES.values())])
+    image = re.compile(rf"{stem}(\.bbox_[-+_.e\d]+)?\.({kinds})", re.ASCII)
+    tile = re.compile(rf"{stem}_Tile_\d+-\d+\.({kinds})", re.ASCII)
+    tiling = re.compile(rf"{stem}(\.bbox_[-+_.e\d]+)?(\.(include|discard)-incomplete-tiles)?", re.ASCII)
+    folder = mosaic.parent / "tiles"
+    files = [path for path in mosaic.parent.glob("*") if image.fullmatch(path.name)]
+    files += [path for path in folder.glob("*") if tile.fullmatch(path.name)]
+    for tiles in folder.glob("*/*"):
+        if tiling.fullmatch(tiles.name):
+            files += tiles.glob("*")
+    return sorted(path for path in files if path.is_file())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from heph_dagster.gibs.raster import Image, read_palette, read_pixels
+from heph_dagster.gibs.raster import Image, over_black, read_palette, read_pixels
 
 SIZE = (384, 192)
 _JPEG_QUALITY = 75
@@ -23,14 +22,7 @@ def thumbnail(path: Path, size: tuple[int, int] = SIZE) -> Image:
     Returns:
         Height x width x 3, RGB; transparent pixels are black.
     """
-    pixels = read_pixels(path, size)
-    if pixels.ndim == 2:
-        palette = read_palette(path)
-        table = np.array(palette or [(grey, grey, grey, 255) for grey in range(256)], np.uint8)
-        pixels = table[pixels]
-    if pixels.shape[2] == 4:
-        pixels = np.where(pixels[..., 3:] > 0, pixels, 0)
-    return np.ascontiguousarray(pixels[..., :3])
+    return over_black(read_pixels(path, size), read_palette(path))
 
 
 def jpeg(picture: Image) -> bytes:

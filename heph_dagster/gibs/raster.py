@@ -32,41 +32,53 @@ def gdal() -> Any:
     return module
 
 
-def raster_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image in px.
+def open_raster(path: Path) -> Any:
+    """A raster, open for reading through GDAL.
 
     Raises:
         RasterError: GDAL cannot read the file.
     """
     try:
-        dataset = gdal().Open(str(path))
+        return gdal().Open(str(path))
     except RuntimeError as error:
         raise RasterError(f"{path} cannot be read as an image: {error}") from error
-    return dataset.RasterXSize, dataset.RasterYSize
 
 
 def read_pixels(path: Path, size: tuple[int, int] | None = None) -> Image:
-    """Pixels of an image or mosaic.
+    """Pixels of an image or mosaic, see `read_dataset`."""
+    return read_dataset(path, open_raster(path), size=size)
+
+
+def read_dataset(
+    path: Path, dataset: Any, window: tuple[int, int, int, int] | None = None, size: tuple[int, int] | None = None
+) -> Image:
+    """Pixels of an open raster.
 
     Args:
-        path: Any raster of bytes that GDAL reads.
-        size: Width and height in px to shrink to by averaging; the raster's own by default.
+        path: The file, for messages.
+        dataset: A GDAL dataset of bytes.
+        window: Column, row, width and height in px of the part to read; all of it by default.
+        size: Width and height in px to shrink to by averaging, or to enlarge to by repeating pixels; a palette's
+            indices are left out or repeated. The window's own by default.
 
     Returns:
         Height x width for one band (palette indices of a palette image), else height x width x bands.
 
     Raises:
-        RasterError: GDAL cannot read the file, or it does not hold bytes.
+        RasterError: GDAL cannot read the pixels, or they are not bytes.
     """
     library = gdal()
+    col, row, width, height = window or (0, 0, dataset.RasterXSize, dataset.RasterYSize)
+    columns, rows = size or (width, height)
+    band = dataset.GetRasterBand(1)
+    if band.DataType != library.GDT_Byte:
+        raise RasterError(f"{path} holds {library.GetDataTypeName(band.DataType)}, not bytes")
+    shrinks = (columns < width or rows < height) and band.GetColorTable() is None
+    method = library.GRIORA_Average if shrinks else library.GRIORA_NearestNeighbour
     try:
-        dataset = library.Open(str(path))
-        if dataset.GetRasterBand(1).DataType != library.GDT_Byte:
-            raise RasterError(f"{path} holds {library.GetDataTypeName(dataset.GetRasterBand(1).DataType)}, not bytes")
-        width, height = size or (dataset.RasterXSize, dataset.RasterYSize)
-        paletted = dataset.GetRasterBand(1).GetColorTable() is not None
-        method = library.GRIORA_NearestNeighbour if paletted or size is None else library.GRIORA_Average
-        pixels = dataset.ReadAsArray(buf_xsize=width, buf_ysize=height, resample_alg=method, interleave="pixel")
+        pixels = dataset.ReadAsArray(
+            col, row, width, height, buf_xsize=columns, buf_ysize=rows, resample_alg=method, interleave="pixel"
+        )
     except RuntimeError as error:
         raise RasterError(f"{path} cannot be read as an image: {error}") from error
     return np.ascontiguousarray(pixels)
@@ -78,13 +90,59 @@ def read_palette(path: Path) -> Palette | None:
     Raises:
         RasterError: GDAL cannot read the file.
     """
-    try:
-        # The dataset is kept in a variable: GDAL's bands and tables do not outlive it.
-        dataset = gdal().Open(str(path))
-        table = dataset.GetRasterBand(1).GetColorTable()
-        return table and tuple(table.GetColorEntry(number) for number in range(table.GetCount()))
-    except RuntimeError as error:
-        raise RasterError(f"{path} cannot be read as an image: {error}") from error
+    return palette_of(open_raster(path))
+
+
+def palette_of(dataset: Any) -> Palette | None:
+    """The RGBA palette of an open raster, or None where it has none."""
+    table = dataset.GetRasterBand(1).GetColorTable()
+    return table and tuple(table.GetColorEntry(number) for number in range(table.GetCount()))
+
+
+def colours(pixels: Image, palette: Palette | None) -> Image:
+    """Pixels with their palette's colours.
+
+    Args:
+        pixels: Height x width palette indices, or pixels of any other kind.
+        palette: RGBA entries by index; None for pixels that are no indices, which are returned as they are.
+
+    Returns:
+        Height x width x 4 (RGBA) for palette indices; an index without an entry is transparent.
+    """
+    if palette is None:
+        return pixels
+    table = np.zeros((256, 4), np.uint8)
+    table[: len(palette)] = palette
+    return table[pixels]
+
+
+def over_black(pixels: Image, palette: Palette | None = None) -> Image:
+    """Pixels of any kind as opaque RGB: what is transparent is black, as no data is in a JPEG.
+
+    Args:
+        pixels: Height x width (grey, or palette indices) or height x width x 3 (RGB) or 4 (RGBA).
+        palette: RGBA entries where the pixels are palette indices.
+
+    Returns:
+        Height x width x 3.
+    """
+    pixels = colours(pixels, palette)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.shape[2] == 3:
+        return pixels
+    blended = (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] + 127) // 255
+    return blended.astype(np.uint8)
+
+
+def raster_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image in px.
+
+    Raises:
+        RasterError: GDAL cannot read the file.
+    """
+    dataset = open_raster(path)
+    return dataset.RasterXSize, dataset.RasterYSize
 
 
 def read_place(path: Path) -> tuple[BBox | None, int | None]:
@@ -93,10 +151,7 @@ def read_place(path: Path) -> tuple[BBox | None, int | None]:
     Raises:
         RasterError: GDAL cannot read the file.
     """
-    try:
-        dataset = gdal().Open(str(path))
-    except RuntimeError as error:
-        raise RasterError(f"{path} cannot be read as an image: {error}") from error
+    dataset = open_raster(path)
     transform, system = dataset.GetGeoTransform(can_return_null=True), dataset.GetSpatialRef()
     code = None if system is None or system.GetAuthorityName(None) != "EPSG" else system.GetAuthorityCode(None)
     bbox = None
