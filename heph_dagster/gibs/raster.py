@@ -57,6 +57,19 @@ def read_pixels(path: Path, size: tuple[int, int] | None = None) -> Image:
     return np.ascontiguousarray(pixels)
 
 
+def raster_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image in px.
+
+    Raises:
+        RasterError: GDAL cannot read the file.
+    """
+    try:
+        dataset = gdal().Open(str(path))
+    except RuntimeError as error:
+        raise RasterError(f"{path} cannot be read as an image: {error}") from error
+    return dataset.RasterXSize, dataset.RasterYSize
+
+
 def read_palette(path: Path) -> Palette | None:
     """The RGBA palette of an image, or None where it has none.
 
