@@ -84,6 +84,7 @@ class _Reach:
         """Columns between pixels of two rows at the radius, rounded down: the haversine formula solved for them."""
         across = np.sin(self.radius / 2) ** 2 - np.sin((targets - rows) * self.row_step / 2) ** 2
         share = np.clip(across / (self.cosines[rows] * self.cosines[targets]), 0, 1)
+        # Rounding must not make half of the globe a column short.
         return (2 * np.arcsin(np.sqrt(share)) / self.step + 1e-9).astype(np.intp)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from heph_dagster.anomalies.climatology import ClimatologyError, HueClimatology, climatology_path
-from heph_dagster.anomalies.hues import CELLS, COLOURLESS, HUES, Presence
+from heph_dagster.anomalies.hues import CELLS, COLOURLESS, Presence
 from heph_dagster.gibs.catalogue import Layer
 
 FIRST = date(2024, 1, 1)
@@ -157,7 +157,7 @@ def test_a_file_of_something_else_is_refused(path: Path, viirs: Layer) -> None:
 def test_a_change_that_fails_leaves_everything_as_it_was(path: Path, climatology: HueClimatology) -> None:
     climatology.put(FIRST, "a", contribution(1))
     before = sums(path)
-    with pytest.raises(ValueError, match="broadcast"):
-        climatology.put(FIRST, "b", np.ones((2, HUES), bool))
+    with pytest.raises(sqlite3.IntegrityError, match=r"days\.mosaic"):
+        climatology.put(FIRST, None, contribution(2))
     assert sums(path) == before
     assert climatology.days() == {FIRST: "a"}

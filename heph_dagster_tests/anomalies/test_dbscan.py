@@ -78,6 +78,34 @@ def test_neighbours_are_those_on_the_globe(row: int, cols: list[int]) -> None:
     assert (labels[row, cols] == 1).all()
 
 
+def test_the_other_side_of_a_pole_is_near() -> None:
+    mask = np.zeros((25, 50), np.uint8)
+    mask[0, [0, 25]] = 1
+    assert cluster_pixels(mask, 790, 1)[0] == 2
+    assert cluster_pixels(mask, 810, 1)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("apex", "row", "cols", "radius_km"),
+    [
+        (40, 39, (97, 103), 250),
+        (139, 140, (97, 103), 250),
+        (40, 41, (97, 103), 250),
+        (0, 1, (0, 120, 240), 230),
+        (179, 178, (0, 120, 240), 230),
+    ],
+)
+def test_what_lies_apart_is_joined_by_what_lies_between(
+    apex: int, row: int, cols: tuple[int, ...], radius_km: float
+) -> None:
+    """Pixels of a row that only see each other by one of the next row: on either side of it, or around a pole."""
+    mask = np.zeros((180, 360), np.uint8)
+    mask[row, list(cols)] = 1
+    assert cluster_pixels(mask, radius_km, 1)[0] == len(cols)
+    mask[apex, 100] = 1
+    assert cluster_pixels(mask, radius_km, 1)[0] == 1
+
+
 def test_a_finer_image_has_the_same_clusters() -> None:
     """What 16km and 4km show of the same patches: areas and numbers agree."""
     rng = np.random.default_rng(5)

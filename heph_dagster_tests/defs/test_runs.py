@@ -101,6 +101,8 @@ def test_a_day_that_fails_is_named_and_the_others_are_kept(run, instance: dg.Dag
     assert materialized(instance, VIIRS, "image") == {day.isoformat() for day in DAYS}
     assert report.done == {"image": DAYS, "missing_data": DAYS, "miscoloration": DAYS}
     assert materialized(instance, VIIRS, "missing_data") == {day.isoformat() for day in DAYS}
+    climatology = instance.get_latest_materialization_event(dg.AssetKey(["gibs", VIIRS, "hue_climatology"]))
+    assert climatology is not None
 
 
 def test_days_of_a_layer_that_is_not_daily_come_from_the_server(run, instance: dg.DagsterInstance) -> None:
