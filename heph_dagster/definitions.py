@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from heph_dagster.defs.colour_assets import colour_assets
 from heph_dagster.defs.gibs_assets import layer_assets
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.settings import Settings
@@ -13,7 +14,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything that Dagster runs, for some settings."""
     active = settings.active_layers()
     return dg.Definitions(
-        assets=[asset for each in active for asset in layer_assets(each, active)],
+        assets=[asset for each in active for asset in (*layer_assets(each, active), *colour_assets(each))],
         resources={"gibs": Gibs.of(settings)},
         # A run's steps share one process: starting one per step costs more than most of them.
         executor=dg.in_process_executor,

@@ -34,3 +34,7 @@ PALETTE: dict[int, tuple[int, int, int, int]] = {
     PixelClass.NOT_OBSERVED: (70, 90, 140, 255),
 }
 """RGBA of each pixel class."""
+
+
+class UnusableImageError(ValueError):
+    """An image of which nothing can be told."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.anomalies.expectation import EDGE_DEG, NIGHT_EDGE_DEG, Expectation, expect, fit
-from heph_dagster.anomalies.labels import PALETTE, Label, PixelClass
+from heph_dagster.anomalies.labels import PALETTE, Label, PixelClass, UnusableImageError
 from heph_dagster.anomalies.sphere import (
     EARTH_AREA_KM2,
     Region,
@@ -44,10 +44,6 @@ _LEAST_ROWS = 64
 _ECLIPSED = 0.8
 _DIMMED = 0.1
 _ECLIPSE_LEVEL = 1
-
-
-class UnusableImageError(ValueError):
-    """An image of which nothing can be told."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import dagster as dg
 
 from heph_dagster.anomalies import missing
 from heph_dagster.defs.partitions import days_of
-from heph_dagster.defs.reports import conclude, picture
+from heph_dagster.defs.reports import conclude, picture, work_through
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
 from heph_dagster.gibs.partial import StorageError
@@ -133,20 +133,10 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",
     )
     def missing_data(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
-        done: dict[date, dict[str, Any]] = {}
-        failed: dict[date, Exception] = {}
+        def label(day: date) -> dict[str, Any]:
+            return _missing_metadata(missing.label_missing_data(gibs.root, layer, epsg, day, no_data and no_data.layer))
 
-        def label(day: date) -> None:
-            try:
-                files = missing.label_missing_data(gibs.root, layer, epsg, day, no_data and no_data.layer)
-            except (ValueError, OSError) as error:
-                failed[day] = error
-            else:
-                done[day] = _missing_metadata(files)
-
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(label, [date.fromisoformat(key) for key in context.partition_keys]))
-        conclude(context, done, failed)
+        work_through(context, label)
 
     return missing_data
 

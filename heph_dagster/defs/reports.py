@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from heph_dagster.errors import HephError
 from heph_dagster.gibs.preview import jpeg
 from heph_dagster.gibs.raster import Image
 
@@ -17,6 +19,30 @@ def picture(image: Image) -> dg.MarkdownMetadataValue:
     """An RGB picture that the UI shows."""
     data = base64.b64encode(jpeg(image)).decode("ascii")
     return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{data})")
+
+
+def work_through(context: dg.AssetExecutionContext, work: Callable[[date], Mapping[str, Any]]) -> None:
+    """Do the days of a run, several at once, and record them.
+
+    Args:
+        context: The asset's context.
+        work: Makes a day and returns its metadata; a HephError, ValueError or OSError is that day's failure.
+
+    Raises:
+        Failure: Some days failed; those that did not are recorded before.
+    """
+    done: dict[date, Mapping[str, Any]] = {}
+    failed: dict[date, Exception] = {}
+
+    def attempt(day: date) -> None:
+        try:
+            done[day] = work(day)
+        except (HephError, ValueError, OSError) as error:
+            failed[day] = error
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(attempt, [date.fromisoformat(key) for key in context.partition_keys]))
+    conclude(context, done, failed)
 
 
 def conclude(

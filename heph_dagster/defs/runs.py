@@ -34,7 +34,7 @@ concurrency:
 """
 
 
-DAILY_ASSETS = ("image", "missing_data")
+DAILY_ASSETS = ("image", "missing_data", "miscoloration")
 
 
 class NoDaysError(ValueError):
@@ -86,8 +86,9 @@ def run_range(
 ) -> RunReport:
     """Materialize all daily assets of a layer for a range of days, in this process and one run.
 
-    The no-data layer that the masks use comes along. Where an image fails, the masks of the other days follow in
-    runs of their own.
+    The no-data layer that the masks use comes along, and the climatology of hues is brought up to date with the range
+    before its days are judged, each by the others. Where an image fails, the masks of the other days follow in runs of
+    their own.
     The days of a layer that is not daily are asked of the server and run one by one, because Dagster keeps dynamic
     partitions in the order in which they were added.
 
@@ -124,7 +125,7 @@ def run_range(
     job = definitions.resolve_implicit_global_asset_job_def()
     graph = definitions.resolve_asset_graph()
     image, *derived = (key for name in DAILY_ASSETS if graph.has(key := asset_key(active, name)))
-    upstream = {parent for key in derived for parent in graph.get(key).parent_keys} - {image}
+    upstream = {parent for key in derived for parent in graph.get(key).parent_keys} - {image, *derived}
     report = RunReport(layer.identifier)
 
     def run(keys: list[dg.AssetKey], first: date, last: date) -> None:
@@ -144,8 +145,9 @@ def run_range(
     for key in derived:
         # A step does not run where an earlier one failed, were it for a single day: the days that it has go on.
         left = set(report.done.get(image.path[-1], [])) - set(report.done.get(key.path[-1], []))
+        undated = [parent for parent in graph.get(key).parent_keys if not graph.get(parent).is_partitioned]
         for period in compress(left):
-            run([key], period.start, period.end)
+            run([*undated, key], period.start, period.end)
     report.seconds = time.perf_counter() - started
     return report
 

@@ -84,6 +84,19 @@ def read_dataset(
     return np.ascontiguousarray(pixels)
 
 
+def raster_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image in px.
+
+    Raises:
+        RasterError: GDAL cannot read the file.
+    """
+    try:
+        dataset = gdal().Open(str(path))
+    except RuntimeError as error:
+        raise RasterError(f"{path} cannot be read as an image: {error}") from error
+    return dataset.RasterXSize, dataset.RasterYSize
+
+
 def read_palette(path: Path) -> Palette | None:
     """The RGBA palette of an image, or None where it has none.
 
@@ -133,16 +146,6 @@ def over_black(pixels: Image, palette: Palette | None = None) -> Image:
         return pixels
     blended = (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] + 127) // 255
     return blended.astype(np.uint8)
-
-
-def raster_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image in px.
-
-    Raises:
-        RasterError: GDAL cannot read the file.
-    """
-    dataset = open_raster(path)
-    return dataset.RasterXSize, dataset.RasterYSize
 
 
 def read_place(path: Path) -> tuple[BBox | None, int | None]:

@@ -31,8 +31,12 @@ def test_the_code_location_is_loadable() -> None:
     assert keys(build_definitions(Settings())) == {
         f"gibs/{VIIRS}/image",
         f"gibs/{VIIRS}/missing_data",
+        f"gibs/{VIIRS}/hue_climatology",
+        f"gibs/{VIIRS}/miscoloration",
         f"gibs/{TERRA}/image",
         f"gibs/{TERRA}/missing_data",
+        f"gibs/{TERRA}/hue_climatology",
+        f"gibs/{TERRA}/miscoloration",
         f"gibs/{NO_DATA}/image",
     }
 
@@ -78,6 +82,8 @@ def test_other_projections_stand_in_the_key() -> None:
         f"gibs/epsg3031/{VIIRS}/image",
         f"gibs/{VIIRS}/image",
         f"gibs/{VIIRS}/missing_data",
+        f"gibs/{VIIRS}/hue_climatology",
+        f"gibs/{VIIRS}/miscoloration",
     }
 
 

@@ -52,7 +52,7 @@ def test_a_range_is_one_run_with_figures_of_each_day(run, settings: Settings, in
     report = run(TERRA, DAYS[0], DAYS[1])
     assert report.errors == []
     assert len(report.run_ids) == 1
-    assert report.done == {"image": DAYS[:2], "missing_data": DAYS[:2]}
+    assert report.done == {"image": DAYS[:2], "missing_data": DAYS[:2], "miscoloration": DAYS[:2]}
     for day in DAYS[:2]:
         image = metadata(instance, TERRA, "image", day)
         assert (image["level"], image["tiles"], image["absent_tiles"], image["verified_by"]) == (
@@ -71,6 +71,9 @@ def test_a_range_is_one_run_with_figures_of_each_day(run, settings: Settings, in
         )
         within = cv2.erode(swath_gaps(day), np.ones((9, 9), np.uint8)) > 0
         assert (read_pixels(Path(str(mask["mask"])))[within] == PixelClass.NOT_OBSERVED).mean() > 0.99
+        judged = metadata(instance, TERRA, "miscoloration", day)
+        # Each of the two days is judged by the other.
+        assert (judged["verdict"], judged["reason"]) == ("no climatology yet", "it has 1 normal day and needs 4")
     assert metadata(instance, TERRA, "image", DAYS[0])["bytes"] != metadata(instance, TERRA, "image", DAYS[1])["bytes"]
     assert instance.get_runs_count() == 1
     assert materialized(instance, NO_DATA, "image") == {day.isoformat() for day in DAYS[:2]}
@@ -78,7 +81,7 @@ def test_a_range_is_one_run_with_figures_of_each_day(run, settings: Settings, in
 
 def test_one_day_is_enough(run, instance: dg.DagsterInstance) -> None:
     report = run(VIIRS, DAYS[0], DAYS[0])
-    assert report.done == {"image": DAYS[:1], "missing_data": DAYS[:1]}
+    assert report.done == {"image": DAYS[:1], "missing_data": DAYS[:1], "miscoloration": DAYS[:1]}
     assert metadata(instance, VIIRS, "missing_data", DAYS[0])["verdict"] == "normal"
 
 
@@ -98,8 +101,10 @@ def test_a_day_that_fails_is_named_and_the_others_are_kept(run, instance: dg.Dag
     (error,) = report.errors
     assert error.startswith("1 of 4 days failed; the others are done. 2020-09-27: ")
     assert materialized(instance, VIIRS, "image") == {day.isoformat() for day in DAYS}
-    assert report.done == {"image": DAYS, "missing_data": DAYS}
+    assert report.done == {"image": DAYS, "missing_data": DAYS, "miscoloration": DAYS}
     assert materialized(instance, VIIRS, "missing_data") == {day.isoformat() for day in DAYS}
+    climatology = instance.get_latest_materialization_event(dg.AssetKey(["gibs", VIIRS, "hue_climatology"]))
+    assert climatology is not None
 
 
 def test_days_of_a_layer_that_is_not_daily_come_from_the_server(run, instance: dg.DagsterInstance) -> None:

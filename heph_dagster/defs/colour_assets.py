@@ -1,0 +1,96 @@
+"""The assets that judge a GIBS layer's colours, made from its row in the catalogue."""
+
+# No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from heph_dagster.anomalies import climatology, miscolour
+from heph_dagster.anomalies.missing import overlay
+from heph_dagster.anomalies.normal_days import add_normal_days
+from heph_dagster.defs.gibs_assets import asset_key, group_name
+from heph_dagster.defs.partitions import days_of
+from heph_dagster.defs.reports import picture, work_through
+from heph_dagster.defs.resources import Gibs
+from heph_dagster.gibs.preview import thumbnail
+from heph_dagster.settings import ActiveLayer
+
+
+def colour_assets(active: ActiveLayer) -> list[dg.AssetsDefinition]:
+    """The climatology of a layer's hues and the days judged by it; none where the catalogue does not ask for them."""
+    if not {"missing_data", "miscoloration"} <= set(active.layer.checks) or active.epsg != 4326:
+        return []
+    return [_hue_climatology(active), _miscoloration(active)]
+
+
+def _hue_climatology(active: ActiveLayer) -> dg.AssetsDefinition:
+    layer, epsg = active
+
+    @dg.asset(
+        key=asset_key(active, "hue_climatology"),
+        deps=[asset_key(active, "missing_data")],
+        group_name=group_name(active),
+        kinds={"sqlite"},
+        code_version=str(climatology.SCHEMA_VERSION),
+        description=f"How often each hue occurs where on normal days of {layer.title}. Adds the days on disk that "
+        "lack nothing unexpected and are not in it yet.",
+    )
+    def hue_climatology(context: dg.AssetExecutionContext, gibs: Gibs) -> dg.MaterializeResult[None]:
+        update = add_normal_days(gibs.root, layer, epsg, lambda day: context.log.info(f"{day}"))
+        for day, error in update.failed.items():
+            context.log.error(f"{day}: {error}")
+        return dg.MaterializeResult(
+            metadata={
+                "days": update.days,
+                "added": [day.isoformat() for day in update.added],
+                "removed": [day.isoformat() for day in update.removed],
+                "left_out": {day.isoformat(): why for day, why in update.left_out.items()},
+                "failed": {day.isoformat(): str(error) for day, error in update.failed.items()},
+                "path": dg.MetadataValue.path(str(climatology.climatology_path(gibs.root, epsg, layer))),
+            }
+        )
+
+    return hue_climatology
+
+
+def _miscoloration(active: ActiveLayer) -> dg.AssetsDefinition:
+    layer, epsg = active
+
+    @dg.asset(
+        key=asset_key(active, "miscoloration"),
+        deps=[asset_key(active, "image"), asset_key(active, "hue_climatology")],
+        partitions_def=days_of(layer),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=group_name(active),
+        kinds={"opencv"},
+        code_version=miscolour.VERSION,
+        description=f"Where {layer.title} has colours that day which hardly ever occur there: a class mask, the "
+        "patches and a verdict.",
+    )
+    def miscoloration(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
+        def judge(day: date) -> dict[str, Any]:
+            return _metadata(miscolour.label_miscolouring(gibs.root, layer, epsg, day))
+
+        work_through(context, judge)
+
+    return miscoloration
+
+
+def _metadata(files: miscolour.MiscolouringFiles) -> dict[str, Any]:
+    result = files.result
+    metadata: dict[str, Any] = {
+        "verdict": result.verdict,
+        "labels": [int(label) for label in result.labels],
+        "climatology_days": result.days,
+    }
+    if result.patches is None:
+        return metadata | {"reason": result.reason}
+    regions = result.patches.regions
+    return metadata | {
+        "preview": picture(overlay(thumbnail(files.mosaic), result.patches.classes)),
+        "miscoloured_share": result.patches.share,
+        "patches": len(regions),
+        "largest_patch_km2": round(regions[0].area_km2) if regions else 0,
+        "mask": dg.MetadataValue.path(str(files.mask)),
+    }
