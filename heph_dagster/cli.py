@@ -217,6 +217,22 @@ def verify(names: tuple[str, ...], output_dir: Path | None, *, mend: bool, as_js
     raise SystemExit(verify_archive(names, output_dir, mend=mend, as_json=as_json))
 
 
+@main.command()
+@click.argument("layer_name", metavar="LAYER")
+@click.option("--start", type=DAY, required=True, help="First day.")
+@click.option("--end", type=DAY, help="Last day, included.  [default: the first day]")
+@click.option("--epsg", default=4326, show_default=True, help="Projection.")
+@click.option(
+    "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(layer_name: str, start: date, end: date | None, epsg: int, output_dir: Path | None, *, as_json: bool) -> None:
+    """Tell whether days of LAYER on disk repeat earlier ones, and whether the server has stopped bringing new ones."""
+    from heph_dagster.checking import check_layer
+
+    raise SystemExit(check_layer(layer_name, start, end or start, epsg, output_dir, as_json=as_json))
+
+
 @main.group(cls=_Group)
 def archive() -> None:
     """Make archives that `heph serve` serves."""

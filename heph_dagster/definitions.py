@@ -1,9 +1,10 @@
-"""The Dagster code location: every active layer's assets, configured by `heph_dagster.settings`."""
+"""The Dagster code location: every active layer's assets and checks, configured by `heph_dagster.settings`."""
 
 from __future__ import annotations
 
 import dagster as dg
 
+from heph_dagster.defs.checks import layer_checks
 from heph_dagster.defs.colour_assets import colour_assets
 from heph_dagster.defs.gibs_assets import layer_assets
 from heph_dagster.defs.resources import Gibs
@@ -15,6 +16,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     active = settings.active_layers()
     return dg.Definitions(
         assets=[asset for each in active for asset in (*layer_assets(each, active), *colour_assets(each))],
+        asset_checks=[check for each in active for check in layer_checks(each)],
         resources={"gibs": Gibs.of(settings)},
         # A run's steps share one process: starting one per step costs more than most of them.
         executor=dg.in_process_executor,

@@ -76,7 +76,5 @@ def lacking_pixels(image: Image, exists: NDArray[np.uint8]) -> int:
         ValueError: The two differ in size.
     """
     if image.shape[:2] != exists.shape:
-        raise ValueError(
-            f"an image of {image.shape[:2]} px and a no-data layer of {exists.shape} px do not go together"
-        )
+        raise ValueError(f"an image of {image.shape[:2]} px and a no-data layer of {exists.shape} px do not match")
     return int(np.count_nonzero((exists > 0) & ~image.any(axis=2)))

@@ -68,7 +68,7 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         days = [date.fromisoformat(key) for key in context.partition_keys]
         level = min(gibs.level, layer.finest_level(epsg))
         # A day that is on disk is asked for again: NASA may have replaced it.
-        request = DayRequest(layer, epsg, level, gibs.root, refresh=True)
+        request = DayRequest(layer, epsg, level, gibs.root, refresh=True, coarsen=False)
         results: list[FetchedDay | FailedDay] = []
 
         def note(result: FetchedDay | FailedDay) -> None:

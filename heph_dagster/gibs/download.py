@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
@@ -26,6 +26,8 @@ from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.tiles import TileError, check_tile
 
 _POLL_SECONDS = 0.1
+_FRESH = timedelta(minutes=10)
+"""An older tile of an earlier try is asked for again with its entity tag: the day may have been replaced since."""
 _EMPTY_TILE_TAG = "1000000000000"
 
 T = TypeVar("T")
@@ -82,6 +84,8 @@ class DayRequest:
         root: Data root; a day goes to `{root}/{EPSG}/{day}/{Layer}.mrf`.
         bbox: Part of the world; all of it by default.
         refresh: Whether days that are on disk are asked for again; else they are kept.
+        coarsen: Whether a refresh may replace a day that is there at a finer level; else that is asked for again at its
+            own level, and a day that is there as a box is an error.
     """
 
     layer: Layer
@@ -90,6 +94,7 @@ class DayRequest:
     root: Path
     bbox: BBox | None = None
     refresh: bool = False
+    coarsen: bool = True
 
     def __post_init__(self) -> None:
         self.layer.check_level(self.epsg, self.level)
@@ -124,6 +129,8 @@ async def fetch_day(
     """
     started = time.perf_counter()
     path = mosaic_path(request.root, request.epsg, day, request.layer)
+    if request.refresh and not request.coarsen:
+        request = _as_fine_as(path, request)
     layout = request.layout
     if not request.refresh and path.exists():
         return _kept(day, path, layout, started)
@@ -135,7 +142,7 @@ async def fetch_day(
         replaced = old.mosaic.data_path.name if old else None
         asked = {"server": client.url, "endpoint": client.endpoint, "window": str(layout.window), "replaces": replaced}
         with old or nullcontext():
-            await _in_thread(partial.recover, asked)
+            await _in_thread(partial.recover, asked, datetime.now(UTC) - _FRESH)
             on_tiles(day, partial.tiles + partial.absent)
             fetch = _Fetch(client, request, day, partial, old, damaged, on_tiles)
             return await _complete(fetch, started)
@@ -225,6 +232,21 @@ def _kept(day: date, path: Path, layout: Layout, started: float) -> FetchedDay:
     )
 
 
+def _as_fine_as(path: Path, request: DayRequest) -> DayRequest:
+    """A request for a day of the level that is on disk, if that is finer."""
+    there = Published.load(path, epsg=request.epsg)
+    if there is None:
+        return request
+    with there:
+        window = there.mosaic.layout.window
+    if window != request.layer.grid(request.epsg).window(window.level):
+        raise GibsError(
+            f"{path} holds a box of level {window.level}, which the whole world at level {request.level} would "
+            "replace: keep boxes in a folder of their own, or delete it"
+        )
+    return replace(request, level=max(request.level, window.level))
+
+
 async def _take(path: Path, layout: Layout) -> PartialDay:
     """Take hold of a day, after whoever else is at it."""
     while True:
@@ -247,7 +269,9 @@ class _Fetch:
     on_tiles: Callable[[date, int], None]
 
     def known(self, tile: Tile) -> TileRecord | None:
-        """What is known of a tile of the day on disk."""
+        """What is known of a tile: of an earlier try, or of the day on disk."""
+        if (earlier := self.partial.earlier(tile)) is not None:
+            return earlier
         return None if self.old is None or tile in self.damaged else self.old.record(tile)
 
 
@@ -345,7 +369,10 @@ def _keep_tiles(fetch: _Fetch, arrived: Iterable[tuple[Tile, Answer, TileRecord 
     """Check tiles and add them to their day."""
     for tile, answer, known in arrived:
         if known is not None and answer.status == 304:
-            fetch.partial.add(known, None, changed=False)
+            if fetch.partial.earlier(tile) is None:
+                fetch.partial.add(known, None, changed=False)
+            else:
+                fetch.partial.confirm(tile)
             continue
         body = b"" if answer.status == 404 or _is_empty(answer) else answer.body
         if body:
@@ -355,7 +382,8 @@ def _keep_tiles(fetch: _Fetch, arrived: Iterable[tuple[Tile, Answer, TileRecord 
             *tile, answer.url, answer.status, len(body), digest, answer.etag, answer.headers.get("Last-Modified"),
             answer.actual_day, datetime.now(UTC), stored_sha256=digest,
         )  # fmt: skip
-        fetch.partial.add(record, body, changed=known is None or known.sha256 != digest)
+        old = fetch.old.record(tile) if fetch.old is not None and tile not in fetch.damaged else None
+        fetch.partial.add(record, body, changed=old is None or old.sha256 != digest)
 
 
 def _check_tile(answer: Answer, layer: Layer) -> None:

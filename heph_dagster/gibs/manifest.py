@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
@@ -202,6 +202,11 @@ class Published:
         """The rows of all tiles, in the order of the mosaic's index."""
         for group in range(self._manifest.num_row_groups):
             yield from self._read(group)
+
+    def column(self, name: str) -> list[Any]:
+        """One field of the records of all tiles, in the order of the mosaic's index."""
+        values: list[Any] = self._manifest.read([name]).column(0).to_pylist()
+        return values
 
     def _read(self, group: int) -> Iterator[TileRecord]:
         for row in self._manifest.read_row_group(group, list(TileRecord.__slots__)).to_pylist():

@@ -2,7 +2,7 @@
 
 Beside `{Layer}.mrf` stand, hidden, `.{Layer}.part` (tile bytes) and `.{Layer}.part.jsonl` (the journal: a line for the
 request, then one for each tile). Whoever holds the lock on the journal owns both. In memory stands only where each tile
-and its line begin, so that the finest world takes no more room than 33 bytes a tile.
+and its line begin, so that the finest world takes no more room than 35 bytes a tile.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,7 @@ from heph_dagster.gibs.mrf import Layout, empty_index, publish_mosaic
 from heph_dagster.gibs.tiles import TileError, TileType, read_header, to_rgba
 
 _LINE = 1 << 10
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class StorageError(OSError):
@@ -69,6 +71,8 @@ class PartialDay:
         self._index = empty_index(layout)
         self._lines = np.zeros(layout.tiles, np.int64)  # where each tile's line begins; 0 is the request's line
         self._in_old = np.zeros(layout.tiles, bool)
+        self._to_confirm = np.zeros(layout.tiles, bool)
+        self._changed = np.zeros(layout.tiles, bool)
         self._end = self._journal_end = 0
         self._data_path, self._rgba_path, self._manifest_path, self._journal_path = _unfinished_paths(path)
         with _storage(path):
@@ -89,7 +93,16 @@ class PartialDay:
     def __contains__(self, tile: Tile) -> bool:
         """Whether a tile has arrived, or is known to be absent or unchanged."""
         position = self.layout.position(tile)
-        return position is not None and bool(self._lines[position])
+        return position is not None and bool(self._lines[position]) and not self._to_confirm[position]
+
+    def earlier(self, tile: Tile) -> TileRecord | None:
+        """What an earlier try knew of a tile that is to be asked for again, None of any other tile."""
+        position = self.layout.position(tile)
+        return self._record(position) if position is not None and self._to_confirm[position] else None
+
+    def confirm(self, tile: Tile) -> None:
+        """Keep a tile of an earlier try: the server says that it has not changed."""
+        self._to_confirm[self.layout.position(tile)] = False
 
     def add(self, record: TileRecord, data: bytes | None = b"", *, changed: bool = True) -> None:
         """Keep a tile whose bytes were checked, or the fact that it is absent or unchanged.
@@ -156,19 +169,20 @@ class PartialDay:
         with suppress(OSError):
             self.path.parent.rmdir()
 
-    def recover(self, request: Mapping[str, Any]) -> None:
+    def recover(self, request: Mapping[str, Any], fresh: datetime = _LONG_AGO) -> None:
         """Take over the tiles of an earlier try for the same request, up to the first that is not whole.
 
         Args:
             request: What is asked for; what an earlier try got for another request is thrown away.
+            fresh: Tiles that came before are to be asked for again, see `earlier`.
 
         Raises:
             StorageError: The disk is full or fails.
         """
         with _storage(self.path):
-            self._recover(json.dumps(request, sort_keys=True).encode() + b"\n")
+            self._recover(json.dumps(request, sort_keys=True).encode() + b"\n", fresh)
 
-    def _recover(self, request: bytes) -> None:
+    def _recover(self, request: bytes, fresh: datetime) -> None:
         with self._journal_path.open("rb") as journal:
             if journal.readline() == request:
                 self._journal_end = len(request)
@@ -186,6 +200,7 @@ class PartialDay:
                     if data is not None and (offset != self._end or len(data) != record.bytes):
                         break
                     self._note(record, data, len(line), changed=changed)
+                    self._to_confirm[self.layout.position(record.tile)] = record.fetched_at < fresh
         if not self.tiles + self.absent:
             os.ftruncate(self._journal, 0)
             _write_all(self._journal, request)
@@ -197,16 +212,24 @@ class PartialDay:
     def _note(self, record: TileRecord, data: bytes | None, line: int, *, changed: bool) -> None:
         """Remember where a tile and its line are, and count it."""
         position = self.layout.position(record.tile)
+        if position is not None and self._lines[position]:  # another line takes the place of the first
+            self._count(self._record(position), -1, changed=bool(self._changed[position]))
         self._lines[position] = self._journal_end
         self._journal_end += line
         self._in_old[position] = data is None and record.bytes > 0
+        self._to_confirm[position] = False
+        self._changed[position] = changed
+        self._index[position] = (0, 0)
         if data:
             self._place(position, data)
-        self.tiles += record.bytes > 0
-        self.absent += record.bytes == 0
-        self.undated += record.bytes > 0 and record.actual_day is None
-        self.bytes += record.bytes
-        self.changed += changed
+        self._count(record, 1, changed=changed)
+
+    def _count(self, record: TileRecord, sign: int, *, changed: bool) -> None:
+        self.tiles += sign * (record.bytes > 0)
+        self.absent += sign * (record.bytes == 0)
+        self.undated += sign * (record.bytes > 0 and record.actual_day is None)
+        self.bytes += sign * record.bytes
+        self.changed += sign * changed
 
     def _place(self, position: int | None, data: bytes) -> None:
         self._index[position] = (self._end, len(data))

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ import pytest
 from PIL import Image as Pillow
 from starlette.responses import Response
 
+from heph_dagster.gibs import download
 from heph_dagster.gibs.archive import encode, import_image, mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_day, fetch_days
 from heph_dagster.gibs.grid import Tile
-from heph_dagster.gibs.manifest import TileRecord
+from heph_dagster.gibs.manifest import Published, TileRecord
 from heph_dagster.gibs.mrf import Layout, Mosaic, manifest_path
 from heph_dagster.gibs.partial import DayBusyError, PartialDay, StorageError
 from heph_dagster.gibs.raster import gdal, read_palette, read_pixels
@@ -327,3 +328,66 @@ def test_waiting_for_another_download_of_the_day_can_be_given_up(gibs_url: str, 
             return await fetch_day(client, request, DAY)
 
     assert asyncio.run(run()).outcome == "new"
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_a_day_that_was_replaced_while_a_download_was_stopped_is_not_mixed(
+    tmp_path: Path, viirs: Layer, monkeypatch: pytest.MonkeyPatch, tagged: bool
+) -> None:
+    versions = [encode(np.full((512, 512, 3), value, np.uint8), "jpg") for value in (80, 160)]
+    version, stop_after, asked = 0, 5, 0
+
+    def answer(_: int, path: str) -> Response:
+        nonlocal asked
+        if asked == stop_after:
+            return Response("no", 403)
+        asked += 1
+        body = versions[version if "/1/0/" in path else 0]  # the last row is the same in both
+        return tile_answer(body=body, **({"ETag": hashlib.sha256(body).hexdigest()} if tagged else {}))
+
+    with scripted(answer) as url:
+        client, request = GibsClient(url, connections=1, backoff=0), DayRequest(viirs, EPSG, LEVEL, tmp_path)
+        (failed,) = fetch_days(client, request, [DAY])
+        assert isinstance(failed, FailedDay)
+        monkeypatch.setattr(download, "_FRESH", timedelta(0))
+        version, stop_after, asked = 1, 99, 0
+        done = one(fetch_days(client, request, [DAY]))
+    assert asked == 6
+    assert (done.tiles, done.absent, done.bytes) == (6, 0, 3 * len(versions[0]) + 3 * len(versions[1]))
+    assert [tiles_of(done.path)[Tile(1, row, col)] for row in (0, 1) for col in (0, 1, 2)] == [versions[1]] * 3 + [
+        versions[0]
+    ] * 3
+
+
+def test_tiles_of_an_earlier_try_are_confirmed_without_sending_them(
+    archive: Path, tmp_path: Path, viirs: Layer, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = DayRequest(viirs, EPSG, LEVEL, tmp_path)
+    path, stored = mosaic_path(tmp_path, EPSG, DAY, viirs), tiles_of(mosaic_path(archive, EPSG, DAY, viirs))
+    monkeypatch.setattr(download, "_FRESH", timedelta(0))
+    with counted(archive, catalogue) as (url, statuses):
+        whole = one(fetch(url, viirs, tmp_path / "whole"))
+        # What a download leaves that was stopped after three tiles.
+        asked = {"server": url, "endpoint": "best", "window": str(request.layout.window), "replaces": None}
+        with Published.load(whole.path) as known, PartialDay(path, request.layout) as partial:
+            partial.recover(asked)
+            for tile in list(stored)[:3]:
+                partial.add(known.record(tile), stored[tile])
+        statuses.clear()
+        done = one(fetch_days(GibsClient(url, connections=4), request, [DAY]))
+    assert statuses == {304: 3, 200: 3}
+    assert (done.outcome, done.tiles, done.bytes) == ("new", 6, whole.bytes)
+    assert tiles_of(done.path) == stored
+
+
+def test_a_run_at_a_coarser_level_keeps_what_is_finer(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:
+    path = one(fetch(gibs_url, viirs, tmp_path)).path
+    before = tiles_of(path)
+    again = one(fetch(gibs_url, viirs, tmp_path, level=0, refresh=True, coarsen=False))
+    assert (again.outcome, again.level) == ("unchanged", LEVEL)
+    assert tiles_of(path) == before
+    box = one(fetch(gibs_url, viirs, tmp_path, DAYS[1], bbox=(0.0, 0.0, 10.0, 10.0))).path
+    (failed,) = fetch(gibs_url, viirs, tmp_path, DAYS[1], level=0, refresh=True, coarsen=False)
+    assert isinstance(failed, FailedDay)
+    assert "holds a box of level 1, which the whole world at level 0 would replace" in str(failed.error)
+    assert len(tiles_of(box)) == 1

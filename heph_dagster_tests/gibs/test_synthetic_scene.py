@@ -24,6 +24,7 @@ from heph_dagster.gibs.synthetic import (
     render_day,
     schedule,
 )
+from heph_dagster.gibs.synthetic.anomalies import WARPED
 from heph_dagster.gibs.synthetic.canvas import BASE_SHAPE, Strip, land, spectral_noise, strips
 from heph_dagster.gibs.synthetic.measure import measure
 
@@ -228,6 +229,34 @@ def test_levels_agree(broken):
 def test_one_kind_alone(kind):
     day = render_day(TERRA, DAY, seed=11, level=0, kinds=[kind])
     assert [anomaly.kind for anomaly in day.anomalies] == [kind]
+
+
+@pytest.mark.parametrize("layer", [TERRA, SNPP])
+@pytest.mark.parametrize("kind", WARPED)
+def test_warped_edges(layer, kind):
+    """Only the warped pixels change, and they show what lies further inside along their row."""
+    day = render_day(layer, DAY, seed=11, level=1, kinds=[kind])
+    whole = render_day(layer, DAY, seed=11, level=1, kinds=())
+    (warp,) = day.anomalies
+    assert (warp.kind, warp.code) == (kind, 4)
+    assert ("antimeridian" in warp.touches) == (kind in {Kind.EDGE_WARP, Kind.EDGE_COPY})
+    warped = day.truth == 1
+    np.testing.assert_array_equal(day.image[~warped], whole.image[~warped])
+    assert (day.image != whole.image).any(axis=-1)[warped].mean() > 0.5
+    if kind in {Kind.EDGE_COPY, Kind.SWATH_COPY}:
+        errors = [
+            np.abs(np.roll(whole.image, -lag, axis=1)[warped].astype(int) - day.image[warped]).mean()
+            for lag in range(-25, 26)
+        ]
+        lag = abs(int(np.argmin(errors)) - 25) * 0.28125
+        assert 2.3 < lag < 6.2
+        assert min(errors) < 0.4 * errors[25]
+        # The strip is as wide as it is displaced: it shows its neighbour.
+        assert np.median(warped.sum(axis=1)[warped.any(axis=1)]) * 0.28125 == pytest.approx(lag, abs=0.6)
+
+
+def test_borders_that_nobody_asks_for_are_not_dealt():
+    assert set(WARPED) & set(DEALT) == {Kind.EDGE_WARP}
 
 
 def test_eclipse_comes_by_itself():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from heph_dagster.gibs.archive import encode
-from heph_dagster.gibs.tiles import TileError, TileType, read_header
+from heph_dagster.gibs.tiles import TileError, TileType, check_tile, read_header
 
 RGB = np.full((40, 60, 3), 90, np.uint8)
 
@@ -57,3 +58,19 @@ def test_png_palette_with_transparency() -> None:
 def test_what_is_no_whole_tile_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(TileError, match=message):
         read_header(data)
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "noise"])
+def test_a_jpeg_that_is_damaged_in_its_middle_is_refused(damage: str) -> None:
+    rng = np.random.default_rng(3)
+    small = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = encode(cv2.resize(small, (512, 512)), "jpg")
+    check_tile(data)
+    half = len(data) // 2
+    parts = {
+        "cut": data[: half // 2] + data[half:],
+        "zeros": data[:half] + bytes(2000) + data[half + 2000 :],
+        "noise": data[:half] + rng.bytes(3000) + data[half + 3000 :],
+    }
+    with pytest.raises(TileError, match="the JPEG cannot be decoded: "):
+        check_tile(parts[damage])

@@ -28,6 +28,9 @@ class Kind(StrEnum):
     RED = "miscoloured_red"
     EDGE_WARP = "edge_warp"
     ECLIPSE = "eclipse"
+    EDGE_COPY = "edge_copy"
+    SWATH_WARP = "swath_warp"
+    SWATH_COPY = "swath_copy"
 
     @property
     def is_missing(self) -> bool:
@@ -44,7 +47,9 @@ class Kind(StrEnum):
         """Label code: 2 missing data, 3 miscolouring, 4 edge warping, 6 eclipse (5 where it goes black)."""
         if self.is_missing:
             return 2
-        return {Kind.EDGE_WARP: 4, Kind.ECLIPSE: 6}.get(self, 3)
+        if self in WARPED:
+            return 4
+        return 6 if self is Kind.ECLIPSE else 3
 
 
 _MISSING = frozenset(
@@ -62,8 +67,10 @@ _COLOURS = {
     Kind.GREEN: (0, 255, 0),
     Kind.RED: (255, 0, 0),
 }
-DEALT = tuple(kind for kind in Kind if kind is not Kind.ECLIPSE)
-"""The kinds that `schedule` deals; eclipses come when the moon brings them."""
+WARPED = (Kind.EDGE_WARP, Kind.EDGE_COPY, Kind.SWATH_WARP, Kind.SWATH_COPY)
+"""Borders that are bent, or show a strip twice: those of the image at the antimeridian, and those of a swath."""
+DEALT = tuple(kind for kind in Kind if kind not in {Kind.ECLIPSE, *WARPED[1:]})
+"""The kinds that `schedule` deals; eclipses come when the moon brings them, the others when they are asked for."""
 ECLIPSE_BLACK_CODE = 5
 
 

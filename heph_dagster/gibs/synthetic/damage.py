@@ -48,14 +48,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class Bend:
-    """A warped edge: pixels fetched from further inside the image.
+    """A warped edge: pixels fetched from further inside the image or swath.
 
     Attributes:
-        longitude: The edge, -180 or 180.
+        longitude: The image's edge, -180 or 180; of a swath's border, only the sign counts: its western or eastern.
         south: Latitude where it begins.
         north: Latitude where it ends.
-        width_deg: How far into the image it reaches.
+        width_deg: How far inwards it reaches.
         reach_deg: Greatest displacement; pixels come from this far nearer the middle.
+        copied: Whether all pixels come from `reach_deg` away, so that a strip is seen twice, in place of a
+            displacement that swells towards the edge.
+        swath: The scans of the pass whose border it is; None for the image's edge.
     """
 
     longitude: float
@@ -63,15 +66,34 @@ class Bend:
     north: float
     width_deg: float
     reach_deg: float
+    copied: bool = False
+    swath: Segment | None = None
 
-    def displacement(self, strip: Strip) -> Field:
-        """Degrees eastward from each pixel of a strip to where its colour comes from, 0 where it stays."""
-        inward = 1.0 - np.abs(strip.longitude - self.longitude) / self.width_deg
+    def displacement(self, strip: Strip, time_s: Field) -> Field:
+        """Degrees eastward from each pixel of a strip to where its colour comes from, 0 where it stays.
+
+        Args:
+            strip: The strip.
+            time_s: H x W, when each pixel is imaged.
+        """
+        inward = 1.0 - self._depth(strip, time_s) / self.width_deg
         along = (strip.latitude - self.south) / (self.north - self.south)
-        swell = np.where((along > 0) & (along < 1), np.sin(np.pi * along) ** 2, 0.0)
-        shift = swell[:, None] * (np.maximum(inward, 0) ** 1.5)[None, :] * self.reach_deg
-        shift[shift < _MIN_WARP_DEG] = 0
+        if self.copied:
+            shift = ((along > 0) & (along < 1))[:, None] * (inward > 0) * self.reach_deg
+        else:
+            swell = np.where((along > 0) & (along < 1), np.sin(np.pi * along) ** 2, 0.0)
+            shift = swell[:, None] * (np.maximum(inward, 0) ** 1.5) * self.reach_deg
+            shift[shift < _MIN_WARP_DEG] = 0
         return np.asarray(-math.copysign(1.0, self.longitude) * shift, dtype=np.float32)
+
+    def _depth(self, strip: Strip, time_s: Field) -> Field:
+        """Degrees of longitude from the edge, 1 x W or H x W; endless outside the swath."""
+        if self.swath is None:
+            return np.abs(strip.longitude - self.longitude)[None, :]
+        seen = (time_s >= self.swath.start_s) & (time_s < self.swath.stop_s)
+        first = seen.argmax(axis=1) if self.longitude < 0 else strip.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
+        depth = np.abs(strip.longitude - strip.longitude[first][:, None])
+        return np.where(seen, depth, np.float32(np.inf))
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,7 @@ class Damage:
 
     Attributes:
         kind: What it is.
-        segments: Pieces of passes it covers; none for a warp along the antimeridian.
+        segments: Pieces of passes it covers; none for a warp.
         bend: The warped edge.
     """
 
@@ -94,7 +116,7 @@ class Damage:
         for segment in self.segments:
             covered |= segment.covers(time_s, cross_km)
         if self.bend is not None:
-            covered |= (self.bend.displacement(strip) != 0) & np.isfinite(time_s)
+            covered |= (self.bend.displacement(strip, time_s) != 0) & np.isfinite(time_s)
         return covered
 
 
@@ -144,6 +166,9 @@ class Planner:
             Kind.MISSING_ORBIT: self._orbit,
             Kind.SMALL_HOLE: self._small_hole,
             Kind.EDGE_WARP: self._warp,
+            Kind.EDGE_COPY: lambda: self._copied(Kind.EDGE_COPY, None),
+            Kind.SWATH_WARP: self._swath_warp,
+            Kind.SWATH_COPY: lambda: self._copied(Kind.SWATH_COPY, self._pass()),
             Kind.MISSING_GRANULE: self._granule,
         }
         if kind is Kind.ECLIPSE:
@@ -258,3 +283,31 @@ class Planner:
             reach_deg=rng.uniform(4, 8),
         )
         return Damage(Kind.EDGE_WARP, bend=bend)
+
+    def _swath_warp(self) -> Damage:
+        """A bent border of a pass; its middle is 10 degrees or more away, the bend is narrower."""
+        rng = self._rng
+        south = rng.uniform(-45, 20)
+        bend = Bend(
+            longitude=float(rng.choice([-180.0, 180.0])),
+            south=south,
+            north=south + rng.uniform(15, 25),
+            width_deg=rng.uniform(6, 9),
+            reach_deg=rng.uniform(2.5, 5),
+            swath=self._pass(),
+        )
+        return Damage(Kind.SWATH_WARP, bend=bend)
+
+    def _copied(self, kind: Kind, swath: Segment | None) -> Damage:
+        """A strip along an edge that shows its neighbour once more."""
+        rng = self._rng
+        south, width = rng.uniform(-50, 25), rng.uniform(2.5, 6)
+        side = float(rng.choice([-180.0, 180.0]))
+        return Damage(kind, bend=Bend(side, south, south + rng.uniform(12, 25), width, width, copied=True, swath=swath))
+
+    def _pass(self) -> Segment:
+        """The day side of a pass that stays clear of the antimeridian between 50 degrees north and south."""
+        passes, half = self._seen.passes, self._seen.period_s / 4
+        crossing = float(self._rng.choice(passes.time_s[np.abs(passes.longitude) < 140]))
+        half_swath = self._satellite.half_swath_km
+        return Segment(crossing - half, crossing + half, -half_swath, half_swath)

@@ -119,7 +119,7 @@ class _Painter:
         masks = [damage.mask(strip, time, seen.cross_km) for damage in self.damages]
         for damage, mask in zip(self.damages, masks, strict=True):
             if damage.bend is not None and mask.any():
-                _warp(colour, mask, damage.bend.displacement(strip) / np.float32(strip.degrees_per_px))
+                _warp(colour, mask, damage.bend.displacement(strip, time) / np.float32(strip.degrees_per_px))
         obscured = eclipse_obscuration_grid(self.day, time, strip.longitude, strip.latitude)
         if obscured.any():
             colour *= 1 - obscured
