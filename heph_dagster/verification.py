@@ -11,7 +11,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from heph_dagster.gibs.verify import CheckedDay, check_days, leftovers, mend_days, stored_days
+from heph_dagster.gibs.mrf import superseded_files
+from heph_dagster.gibs.verify import CheckedDay, check_days, mend_days, stored_days
 from heph_dagster.settings import Settings
 
 
@@ -41,32 +42,30 @@ def verify_archive(names: tuple[str, ...], root: Path | None, *, mend: bool, as_
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
         task = progress.add_task("Checking", total=len(days))
         checked = check_days(days, lambda _: progress.advance(task))
-    readable = [each for each in checked if not each.unreadable]
-    old = [path for each in readable for path in leftovers(each.stored)]
     if mend:
         bad = [each for each in checked if not each.sound]
         mended = {each.stored: each for each in mend_days(settings.client, catalogue, root, bad)}
         checked = [mended.get(each.stored, each) for each in checked]
-        for path in old:
-            path.unlink(missing_ok=True)
+    # After the mending, which may publish again what a crash left.
+    old = {each.stored: superseded_files(each.stored.path, remove=mend) for each in checked}
     if as_json:
-        click.echo(json.dumps([_row(each) for each in checked], default=str, indent=2))
+        click.echo(json.dumps([_row(each, old[each.stored]) for each in checked], default=str, indent=2))
     else:
-        _report(checked, old, mend=mend)
+        _report(checked, sum(map(len, old.values())), mend=mend)
     return 0 if all(each.sound for each in checked) else 1
 
 
-def _row(checked: CheckedDay) -> dict[str, Any]:
+def _row(checked: CheckedDay, old: list[Path]) -> dict[str, Any]:
     stored = checked.stored
     return {
         "layer": stored.layer, "epsg": stored.epsg, "day": stored.day, "path": stored.path, "sound": checked.sound,
         "compared_with": checked.compared_with, "tiles": checked.tiles, "bytes": checked.bytes,
         "damaged": [tile._asdict() for tile in checked.damaged], "unreadable": checked.unreadable,
-        "mended": checked.mended, "error": checked.error,
+        "mended": checked.mended, "error": checked.error, "left_behind": old,
     }  # fmt: skip
 
 
-def _report(checked: list[CheckedDay], old: list[Path], *, mend: bool) -> None:
+def _report(checked: list[CheckedDay], old: int, *, mend: bool) -> None:
     size = sum(each.bytes for each in checked) / 1e6
     click.echo(f"{len(checked)} days, {sum(each.tiles for each in checked)} tiles, {size:.1f} MB")
     decoded = sum(each.compared_with == "decoder" for each in checked)
@@ -74,7 +73,7 @@ def _report(checked: list[CheckedDay], old: list[Path], *, mend: bool) -> None:
         click.echo(f"{decoded} of the days were not downloaded: their tiles were decoded, there is no digest of them")
     if old:
         what = "were removed" if mend else "are there; --mend removes them"
-        click.echo(f"{len(old)} files that replaced days left behind {what}")
+        click.echo(f"{old} files that replaced days left behind {what}")
     for each in checked:
         if not each.damaged and not each.unreadable:
             continue
