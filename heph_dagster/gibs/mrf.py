@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ import defusedxml.ElementTree as SafeET
 import numpy as np
 from numpy.typing import NDArray
 
-from heph_dagster.files import replacing
+from heph_dagster.files import replacing, temporary
 from heph_dagster.gibs.grid import TILE_SIZE, Tile, Window, grid
 from heph_dagster.gibs.tiles import TileError, TileType, read_header
 
@@ -107,7 +106,7 @@ class MosaicWriter:
         self._index = empty_index(layout)
         self._digests: dict[int, str] = {}
         self._end = 0
-        self._part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part")
+        self._part = temporary(path, ".part")
         self._data: BinaryIO | None = None
 
     def __enter__(self) -> Self:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 from heph_dagster.errors import HephError
+from heph_dagster.files import is_temporary
 from heph_dagster.gibs.budget import budget_of
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.client import GibsClient
@@ -71,6 +72,22 @@ def stored_days(root: Path) -> Iterator[StoredDay]:
             with suppress(ValueError):
                 if not path.name.startswith("."):
                     yield StoredDay(epsg, parse_day(path.parent.name), path.stem, path)
+
+
+def abandoned_files(root: Path, before: datetime) -> list[Path]:
+    """What writers that were killed left beside the days of a data root.
+
+    Args:
+        root: The data root.
+        before: Files that are younger may still be written.
+    """
+    found = []
+    for epsg in sorted(GRIDS):
+        for path in sorted((*root.glob(f"{epsg}/*/.*"), *root.glob(f"{epsg}/*/tiles/.*"))):
+            with suppress(FileNotFoundError):  # its writer has just ended
+                if is_temporary(path) and path.stat().st_mtime < before.timestamp():
+                    found.append(path)
+    return found
 
 
 def check_day(stored: StoredDay) -> CheckedDay:

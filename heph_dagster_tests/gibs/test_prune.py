@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -87,6 +89,59 @@ def test_names_of_others_are_never_touched(tmp_path: Path, viirs: Layer) -> None
         path.write_text("mine", "utf-8")
     assert len(remove_all(tmp_path, viirs)) == 1
     assert files(tmp_path) == {str(path.relative_to(tmp_path)) for path in strangers}
+
+
+def test_images_without_a_mosaic_are_not_ours(tmp_path: Path, viirs: Layer) -> None:
+    folder = tmp_path / str(EPSG) / str(OLD)
+    (folder / "tiles").mkdir(parents=True)
+    images = [folder / f"{VIIRS}.jpg", folder / f"{VIIRS}.jgw", folder / "tiles" / f"{VIIRS}_Tile_0-0.jpg"]
+    for path in images:
+        path.write_text("gibs-ml's", "utf-8")
+    assert old_days(tmp_path, [viirs], [EPSG], YOUNG) == []
+    part = folder / f".{VIIRS}.part"
+    part.write_bytes(b"0")
+    (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+    assert found.files == (part,)
+    assert remove_day(found) == found
+    assert [path.exists() for path in (*images, part)] == [True, True, True, False]
+    # What a removal that was stopped left is still known as ours.
+    left = folder / f"{VIIRS}.0123456789ab.idx"
+    left.write_bytes(b"0")
+    (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+    assert set(found.files) == {left, *images}
+
+
+def test_a_removal_that_is_stopped_leaves_what_tells_that_exports_are_ours(tmp_path: Path, viirs: Layer) -> None:
+    mosaic = make(tmp_path, viirs, OLD)
+    (mosaic.parent / "tiles" / f"{VIIRS}_Tile_0-0.jpg").mkdir(parents=True)  # cannot be removed as a file
+    (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+    with pytest.raises(OSError, match="_Tile_0-0"):
+        remove_day(found)
+    assert mosaic.exists()
+
+
+def test_files_that_come_and_go_meanwhile_stop_nothing(tmp_path: Path, viirs: Layer) -> None:
+    mosaic = make(tmp_path, viirs, OLD)
+    whole = files(tmp_path)
+    working = threading.Event()
+
+    def work() -> None:
+        passing = [mosaic.with_name(f"{VIIRS}.{number:012x}.idx") for number in range(50)]
+        while not working.is_set():
+            for path in passing:
+                path.touch()
+            for path in passing:
+                path.unlink()
+
+    with ThreadPoolExecutor() as pool:
+        job = pool.submit(work)
+        try:
+            for _ in range(100):
+                (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+                assert {str(path.relative_to(tmp_path)) for path in found.files} >= whole
+        finally:
+            working.set()
+        job.result()
 
 
 def test_a_layer_whose_name_begins_like_anothers_is_another(tmp_path: Path, viirs: Layer) -> None:

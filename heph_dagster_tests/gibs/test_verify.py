@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -16,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heph_dagster.cli import main
+from heph_dagster.files import temporary
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, fetch_days
 from heph_dagster.gibs.grid import GRIDS, Tile, grid
 from heph_dagster.gibs.manifest import Published
-from heph_dagster.gibs.mrf import Layout, Mosaic, generation_files, manifest_path, superseded_files
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicWriter, generation_files, manifest_path, superseded_files
 from heph_dagster.gibs.partial import PartialDay
 from heph_dagster.gibs.verify import CheckedDay, check_days, mend_days, stored_days
 from heph_dagster.settings import Settings
@@ -372,9 +375,35 @@ def test_mending_to_a_generation_that_a_crash_had_left_keeps_it(
     overwrite(path, Tile(1, 0, 0))
     write_day(archive, viirs, EPSG, DAY, earth(DAY))
     (row,) = json.loads(CliRunner().invoke(main, ["verify", "--mend", "--json"]).stdout)
-    assert (row["mended"], row["left_behind"]) == (True, [])
+    assert row["mended"]
     assert set(generation_files(path)) == set(first)
     assert tiles_of(path) == tiles_of(archive_path(archive, viirs))
+
+
+def test_what_killed_writers_left_goes_after_a_day(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    root = tmp_path / "data"
+    path = one(fetch(server[0], viirs, root)).path
+    (path.parent / "tiles").mkdir()
+    unborn = root / str(EPSG) / "2020-01-01" / f"{VIIRS}.mrf"
+    unborn.parent.mkdir()
+    old, young = [
+        [
+            MosaicWriter(unborn, Layout(viirs.grid(EPSG).window(1)))._part,
+            temporary(path.with_suffix(".missing_data.tif"), ".tif"),
+            temporary(path.parent / "tiles" / f"{VIIRS}_Tile_0-10.jpg", ".jpg"),
+        ]
+        for _ in range(2)
+    ]
+    mine = [path.with_name(name) for name in (f".{VIIRS}.part", ".x.1234567G.jpg", "x.12345678.jpg")]
+    for file in (*old, *young, *mine):
+        file.write_bytes(b"")
+    for file in {*root.rglob("*")} - {*young}:
+        os.utime(file, (time.time() - 24.1 * 3600,) * 2)
+    before = {*root.rglob("*")}
+    found, mended = (CliRunner().invoke(main, ["verify", *options]).stdout for options in ([], ["--mend"]))
+    assert "3 files that writers that were killed left behind are there; --mend removes them" in found
+    assert "3 files that writers that were killed left behind were removed" in mended
+    assert before - {*root.rglob("*")} == {*old}
 
 
 @given(st.sampled_from(sorted(GRIDS)), st.integers(2, 8), st.data())
