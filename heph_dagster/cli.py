@@ -205,7 +205,11 @@ def download(**options: Any) -> None:
 
 @main.command()
 @click.option("--layer", "names", multiple=True, help="Layers to check.  [default: all]")
-@click.option("--mend", is_flag=True, help="Download damaged tiles again, and remove what replaced days left behind.")
+@click.option(
+    "--mend",
+    is_flag=True,
+    help="Download damaged tiles again, and remove what replaced days left behind, and killed writers a day ago.",
+)
 @click.option(
     "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
 )
@@ -344,7 +348,8 @@ def prune(
 ) -> None:
     """Free room: remove the imagery of old days, and keep their masks, figures and labels.
 
-    What goes is mosaics, the images and tiles exported from them, and what stopped downloads left.
+    What goes is mosaics, the images and tiles exported from them, and what stopped downloads left. Images of a day
+    without a mosaic, such as gibs-ml's own or those of GDAL's drivers, stay.
     """
     from heph_dagster.pruning import prune as remove
 

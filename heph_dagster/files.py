@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]*)?")
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         Where to write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    part = temporary(path, path.suffix)
     try:
         yield part
         with part.open("rb+") as written:
@@ -31,3 +34,13 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def temporary(path: Path, suffix: str) -> Path:
+    """A new hidden name beside `path`, for a file that becomes it; `is_temporary` knows such names again."""
+    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{suffix}")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has a name that `temporary` made: nobody reads it, and a writer that was killed leaves it."""
+    return _TEMPORARY.fullmatch(path.name) is not None

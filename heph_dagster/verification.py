@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from heph_dagster.gibs.verify import CheckedDay, check_days, leftovers, mend_days, stored_days
+from heph_dagster.gibs.mrf import superseded_files
+from heph_dagster.gibs.verify import CheckedDay, abandoned_files, check_days, mend_days, stored_days
 from heph_dagster.settings import Settings
 
 
@@ -21,7 +23,8 @@ def verify_archive(names: tuple[str, ...], root: Path | None, *, mend: bool, as_
     Args:
         names: Layers to check; all of them if empty.
         root: The data root; the setting's by default.
-        mend: Whether to download damaged tiles again and to remove what replaced days left behind.
+        mend: Whether to download damaged tiles again and to remove what replaced days and killed writers left behind;
+            of the latter, what is older than a day.
         as_json: Whether to print JSON.
 
     Returns:
@@ -41,18 +44,23 @@ def verify_archive(names: tuple[str, ...], root: Path | None, *, mend: bool, as_
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
         task = progress.add_task("Checking", total=len(days))
         checked = check_days(days, lambda _: progress.advance(task))
-    readable = [each for each in checked if not each.unreadable]
-    old = [path for each in readable for path in leftovers(each.stored)]
     if mend:
         bad = [each for each in checked if not each.sound]
         mended = {each.stored: each for each in mend_days(settings.client, catalogue, root, bad)}
         checked = [mended.get(each.stored, each) for each in checked]
-        for path in old:
-            path.unlink(missing_ok=True)
+    # After the mending, which may publish again what a crash left.
+    left = [file for each in checked for file in superseded_files(each.stored.path, remove=mend)]
+    abandoned = abandoned_files(root, datetime.now(UTC) - timedelta(days=1))
+    for file in abandoned if mend else ():
+        file.unlink(missing_ok=True)
     if as_json:
         click.echo(json.dumps([_row(each) for each in checked], default=str, indent=2))
     else:
-        _report(checked, old, mend=mend)
+        _report(checked, mend=mend)
+    for count, whose in ((len(left), "replaced days"), (len(abandoned), "writers that were killed")):
+        if count:
+            what = "were removed" if mend else "are there; --mend removes them"
+            click.echo(f"{count} files that {whose} left behind {what}", err=as_json)
     return 0 if all(each.sound for each in checked) else 1
 
 
@@ -66,15 +74,12 @@ def _row(checked: CheckedDay) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _report(checked: list[CheckedDay], old: list[Path], *, mend: bool) -> None:
+def _report(checked: list[CheckedDay], *, mend: bool) -> None:
     size = sum(each.bytes for each in checked) / 1e6
     click.echo(f"{len(checked)} days, {sum(each.tiles for each in checked)} tiles, {size:.1f} MB")
     decoded = sum(each.compared_with == "decoder" for each in checked)
     if decoded:
         click.echo(f"{decoded} of the days were not downloaded: their tiles were decoded, there is no digest of them")
-    if old:
-        what = "were removed" if mend else "are there; --mend removes them"
-        click.echo(f"{len(old)} files that replaced days left behind {what}")
     for each in checked:
         if not each.damaged and not each.unreadable:
             continue

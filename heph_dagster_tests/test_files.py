@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heph_dagster.files import replacing
+from heph_dagster.files import is_temporary, replacing
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -14,6 +14,7 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     with replacing(target) as part:
         part.write_text("{}", "utf-8")
         assert part.suffix == ".json"
+        assert (is_temporary(part), is_temporary(target)) == (True, False)
         assert not target.exists()
     assert target.read_text("utf-8") == "{}"
     assert list(target.parent.iterdir()) == [target]

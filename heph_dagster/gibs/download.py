@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, GibsError
 from heph_dagster.gibs.grid import BBox, Tile
 from heph_dagster.gibs.manifest import Published, TileRecord
-from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
 from heph_dagster.gibs.partial import DayBusyError, PartialDay
 from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.tiles import TileError, check_tile
@@ -29,6 +29,7 @@ _POLL_SECONDS = 0.1
 _FRESH = timedelta(minutes=10)
 """An older tile of an earlier try is asked for again with its entity tag: the day may have been replaced since."""
 _EMPTY_TILE_TAG = "1000000000000"
+_MEND = "mend it with heph verify --mend, or give --refresh to replace it"
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -137,7 +138,7 @@ async def fetch_day(
     with await _take(path, layout) as partial:
         if not request.refresh and path.exists():  # another process was at it meanwhile
             return _kept(day, path, layout, started)
-        old = Published.load(path, layout)
+        old = await _in_thread(_readable, path, layout)
         # Which tiles are unchanged is told of one old day only, and says nothing of another.
         replaced = old.mosaic.data_path.name if old else None
         asked = {"server": client.url, "endpoint": client.endpoint, "window": str(layout.window), "replaces": replaced}
@@ -219,17 +220,37 @@ def _kept(day: date, path: Path, layout: Layout, started: float) -> FetchedDay:
     if kept is not None:
         with kept:
             return _on_disk(day, path, kept, "kept", kept.facts["verified_by"], started)
-    with suppress(FileNotFoundError, MosaicError), Mosaic(path, layout.window.epsg) as mosaic:
-        if mosaic.origin is not None and mosaic.layout.window == layout.window:
+    try:
+        with Mosaic(path, layout.window.epsg) as mosaic:
+            fits, origin = mosaic.layout.window == layout.window, mosaic.origin
             sizes, level = mosaic.tile_sizes, mosaic.level
-            present = int((sizes > 0).sum())
-            return FetchedDay(
-                day, path, level, "kept", present, len(sizes) - present, 0, int(sizes.sum()),
-                time.perf_counter() - started, "origin",
-            )  # fmt: skip
-    raise GibsError(
-        f"{path} holds another level or box, or was not downloaded: give --refresh to replace it, or another folder"
-    )
+        downloaded = manifest_path(path) is not None
+    except (FileNotFoundError, MosaicError) as error:
+        raise GibsError(f"{path} is damaged ({error}): {_MEND}") from error
+    if not fits:
+        raise GibsError(f"{path} holds another level or box: give --refresh to replace it, or another folder")
+    if downloaded:
+        raise GibsError(f"{path} is damaged (its manifest cannot be read): {_MEND}")
+    if origin is None:
+        raise GibsError(f"{path} was not downloaded: give --refresh to replace it, or another folder")
+    present = int((sizes > 0).sum())
+    return FetchedDay(
+        day, path, level, "kept", present, len(sizes) - present, 0, int(sizes.sum()), time.perf_counter() - started,
+        "origin",
+    )  # fmt: skip
+
+
+def _readable(path: Path, layout: Layout) -> Published | None:
+    """The day on disk that a new one replaces, None where its manifest cannot be read: all of it is fetched then."""
+    old = Published.load(path, layout)
+    if old is None:
+        return None
+    try:
+        old.check()
+    except MosaicError:
+        with old:
+            return None
+    return old
 
 
 def _as_fine_as(path: Path, request: DayRequest) -> DayRequest:

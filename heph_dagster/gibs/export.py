@@ -215,4 +215,4 @@ def exported_files(mosaic: Path) -> list[Path]:
     for tiles in folder.glob("*/*"):
         if tiling.fullmatch(tiles.name):
             files += tiles.glob("*")
-    return sorted(path for path in files if path.is_file())
+    return sorted(files)

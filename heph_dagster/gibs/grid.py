@@ -190,7 +190,7 @@ class Grid:
         Raises:
             ValueError: There is none: the image is not cut along tiles of a level.
         """
-        resolution = (bbox[2] - bbox[0]) / width
+        resolution = (bbox[2] - bbox[0]) / width if min(width, height) > 0 else 0
         level = round(math.log2(self.resolution_0 / resolution)) if resolution > 0 else -1
         if level >= 0:
             col, row = (round(edge / TILE_SIZE) for edge in self.xy_to_pixel(level, bbox[0], bbox[3]))

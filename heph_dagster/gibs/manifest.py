@@ -6,6 +6,7 @@ reading the others: the world at 31.25m has three million.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -101,7 +102,8 @@ class ManifestWriter:
 
         self._schema = _schema()
         metadata = {"version": MANIFEST_VERSION, **facts}
-        self._writer = pq.ParquetWriter(path, self._schema.with_metadata(metadata), compression="zstd")
+        schema = self._schema.with_metadata(metadata)
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
         self._lines: list[bytes] = []
 
     def __enter__(self) -> Self:
@@ -148,6 +150,7 @@ class Published:
     mosaic: Mosaic
     facts: dict[str, str]
     _manifest: pq.ParquetFile = field(repr=False)
+    _path: Path = field(repr=False)
     _groups: dict[int, list[TileRecord]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -166,9 +169,9 @@ class Published:
             found = manifest_path(path) if path.is_file() else None
             if found is None:
                 return None
-            manifest = pq.ParquetFile(found)
+            manifest = pq.ParquetFile(found, page_checksum_verification=True)
             mosaic = Mosaic(path, layout.window.epsg if layout else epsg)
-        except (FileNotFoundError, MosaicError, pa.ArrowInvalid):
+        except (MosaicError, OSError, pa.ArrowException):  # Arrow says of some damage that the disk failed
             return None
         facts = _facts(manifest.metadata)
         whole = manifest.metadata.num_rows == mosaic.layout.tiles and facts.get("version") == MANIFEST_VERSION
@@ -176,7 +179,7 @@ class Published:
             mosaic.close()
             manifest.close()
             return None
-        return cls(mosaic, facts, manifest)
+        return cls(mosaic, facts, manifest, found)
 
     def __enter__(self) -> Self:
         return self
@@ -186,7 +189,11 @@ class Published:
         self._manifest.close()
 
     def record(self, tile: Tile) -> TileRecord | None:
-        """What is known of a tile, None where the mosaic does not reach."""
+        """What is known of a tile, None where the mosaic does not reach.
+
+        Raises:
+            MosaicError: The manifest is damaged.
+        """
         position = self.mosaic.layout.position(tile)
         if position is None:
             return None
@@ -199,7 +206,11 @@ class Published:
         return self._groups[group][row]
 
     def records(self) -> Iterator[TileRecord]:
-        """The rows of all tiles, in the order of the mosaic's index."""
+        """The rows of all tiles, in the order of the mosaic's index.
+
+        Raises:
+            MosaicError: The manifest is damaged.
+        """
         for group in range(self._manifest.num_row_groups):
             yield from self._read(group)
 
@@ -208,9 +219,40 @@ class Published:
         values: list[Any] = self._manifest.read([name]).column(0).to_pylist()
         return values
 
+    def data(self, record: TileRecord) -> bytes:
+        """The bytes of a tile in the mosaic, compared with its row.
+
+        Raises:
+            MosaicError: They are not what was downloaded.
+        """
+        data = self.mosaic.tile(record.tile) or b""
+        if hashlib.sha256(data).hexdigest() != record.stored_sha256:
+            raise MosaicError(
+                f"{self.mosaic.data_path} is damaged: {record.tile} is not what was downloaded; heph verify --mend "
+                "downloads it again"
+            )
+        return data
+
+    def check(self) -> None:
+        """Read all of the manifest.
+
+        Raises:
+            MosaicError: It is damaged.
+        """
+        for group in range(self._manifest.num_row_groups):
+            self._table(group)
+
     def _read(self, group: int) -> Iterator[TileRecord]:
-        for row in self._manifest.read_row_group(group, list(TileRecord.__slots__)).to_pylist():
+        for row in self._table(group).to_pylist():
             yield TileRecord(**row)
+
+    def _table(self, group: int) -> pa.Table:
+        import pyarrow as pa
+
+        try:
+            return self._manifest.read_row_group(group, list(TileRecord.__slots__))
+        except (OSError, pa.ArrowException) as error:
+            raise MosaicError(f"the manifest {self._path} is damaged: {error}") from error
 
 
 def read_facts(path: Path) -> dict[str, str] | None:
@@ -225,7 +267,7 @@ def read_facts(path: Path) -> dict[str, str] | None:
     try:
         manifest = manifest_path(path)
         return None if manifest is None else _facts(pq.read_metadata(manifest))
-    except (FileNotFoundError, MosaicError, pa.ArrowInvalid):
+    except (MosaicError, OSError, pa.ArrowException):
         return None
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,13 +21,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import defusedxml.ElementTree as SafeET
 import numpy as np
 from numpy.typing import NDArray
 
-from heph_dagster.files import replacing
+from heph_dagster.files import replacing, temporary
 from heph_dagster.gibs.grid import TILE_SIZE, Tile, Window, grid
 from heph_dagster.gibs.tiles import TileError, TileType, read_header
 
@@ -107,7 +106,7 @@ class MosaicWriter:
         self._index = empty_index(layout)
         self._digests: dict[int, str] = {}
         self._end = 0
-        self._part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part")
+        self._part = temporary(path, ".part")
         self._data: BinaryIO | None = None
 
     def __enter__(self) -> Self:
@@ -215,10 +214,33 @@ def publish_mosaic(
         data.replace(data_path)
         with replacing(path) as part:
             part.write_text(_xml(layout, tile_type, data_path.name, index_path.name, origin), "utf-8")
-        for old in generation_files(path):
-            if not old.name.startswith(stem + "."):
-                old.unlink()
+        for old in _not_of(path, {stem}):
+            old.unlink()
     return path
+
+
+def superseded_files(path: Path, *, remove: bool = False) -> list[Path]:
+    """Files of generations that a mosaic does not name: what a crash left when it was replaced.
+
+    The folder is locked meanwhile, so that the files of a day that is being published are not taken for such.
+
+    Args:
+        path: The `.mrf` file.
+        remove: Whether to remove them.
+
+    Returns:
+        The files; none where the mosaic is gone or damaged, because nothing tells then which ones it needs.
+    """
+    try:
+        with _locked(path.parent):
+            root = _parse(path, path.read_bytes())
+            names = (root.findtext(f"Raster/{name}", "").strip() for name in ("DataFile", "IndexFile"))
+            old = _not_of(path, {name.rpartition(".")[0] for name in names})
+            for file in old if remove else ():
+                file.unlink(missing_ok=True)
+    except (FileNotFoundError, MosaicError):
+        return []
+    return old
 
 
 def remove_mosaic(path: Path) -> None:
@@ -298,16 +320,15 @@ class Mosaic:
 
     def _open(self, text: bytes, epsg: int) -> None:
         path = self.path
+        root: Any = _parse(path, text)  # an element that is missing is an AttributeError
         try:
-            root = SafeET.fromstring(text)
             raster = root.find("Raster")
             size, page = raster.find("Size").attrib, raster.find("PageSize").attrib
             self.compression: str = raster.findtext("Compression", "PNG")
             suffix = ".pjg" if self.compression == "JPEG" else ".ppg"
             self.data_path = path.with_name(raster.findtext("DataFile", path.with_suffix(suffix).name).strip())
             index_path = path.with_name(raster.findtext("IndexFile", path.with_suffix(".idx").name).strip())
-            if (page["x"], page["y"]) != (str(TILE_SIZE), str(TILE_SIZE)):
-                raise MosaicError(f"{path}: pages of {page['x']} x {page['y']} px, not {TILE_SIZE} x {TILE_SIZE}")
+            pages = int(page["x"]), int(page["y"])
             width, height = int(size["x"]), int(size["y"])
             box = root.find("GeoTags/BoundingBox")
             edges = grid(epsg).extent if box is None else (float(box.attrib[edge]) for edge in _EDGES)
@@ -315,10 +336,12 @@ class Mosaic:
             window = grid(epsg).window_of((left, bottom, right, top), width, height)
             origin = root.find("Origin")
             self.origin: dict[str, str] | None = None if origin is None else dict(origin.attrib)
-        except (AttributeError, KeyError, ET.ParseError) as error:
+        except (AttributeError, KeyError) as error:
             raise MosaicError(f"{path} is not an MRF: {error}") from error
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise MosaicError(f"{path}: {error}") from error
+        if pages != (TILE_SIZE, TILE_SIZE):
+            raise MosaicError(f"{path}: pages of {pages[0]} x {pages[1]} px, not {TILE_SIZE} x {TILE_SIZE}")
         self._index = np.fromfile(index_path, _INDEX_TYPE)
         self.layout = Layout(window, pyramid=len(self._index) != Layout(window).tiles)
         if len(self._index) < self.layout.tiles:
@@ -327,6 +350,7 @@ class Mosaic:
                 "the mosaic is damaged or lacks overviews; download or import the day again"
             )
         self._fd = os.open(self.data_path, os.O_RDONLY)
+        self._end = os.fstat(self._fd).st_size
 
     def __enter__(self) -> Self:
         return self
@@ -356,11 +380,20 @@ class Mosaic:
         return self._index["size"][: self.layout.matrices[0][0] * self.layout.matrices[0][1]].astype(np.int64)
 
     def tile(self, tile: Tile) -> bytes | None:
-        """The bytes of a tile as they are stored, or None where the mosaic has a hole or no such tile."""
+        """The bytes of a tile as they are stored, or None where the mosaic has a hole or no such tile.
+
+        Raises:
+            MosaicError: The index names bytes beyond the end of the data.
+        """
         position = self.layout.position(tile)
         if position is None:
             return None
         offset, size = self._index[position].tolist()
+        if size and offset + size > self._end:
+            raise MosaicError(
+                f"{self.data_path} ends before {tile}: it or its index is damaged; heph verify --mend downloads the "
+                "tile again"
+            )
         return os.pread(self._fd, size, offset) or None
 
 
@@ -370,14 +403,34 @@ def generation_files(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.stem}.{hex_digits}.*"))
 
 
+def _not_of(path: Path, stems: set[str]) -> list[Path]:
+    """Files of the generations of a mosaic but those of these names."""
+    keep = tuple(f"{stem}." for stem in stems)
+    return [file for file in generation_files(path) if not file.name.startswith(keep)]
+
+
 def manifest_path(path: Path) -> Path | None:
-    """The tile manifest of a mosaic, or None where it has none (an imported day)."""
+    """The tile manifest of a mosaic, or None where it has none (an imported day).
+
+    Raises:
+        FileNotFoundError: There is no mosaic.
+        MosaicError: It is damaged.
+    """
+    index = _parse(path, path.read_bytes()).findtext("Raster/IndexFile", "").strip()
     try:
-        index = SafeET.fromstring(path.read_bytes()).findtext("Raster/IndexFile", "")
-    except ET.ParseError as error:
-        raise MosaicError(f"{path} is not an MRF: {error}") from error
-    manifest = path.with_name(index.strip().removesuffix(".idx") + MANIFEST_SUFFIX)
+        manifest = path.with_name(index.removesuffix(".idx") + MANIFEST_SUFFIX)
+    except ValueError as error:
+        raise MosaicError(f"{path}: {error}") from error
     return manifest if manifest.exists() else None
+
+
+def _parse(path: Path, text: bytes) -> ET.Element:
+    """The document of a mosaic."""
+    try:
+        root: ET.Element = SafeET.fromstring(text)
+    except (ET.ParseError, LookupError, ValueError) as error:  # an encoding may be unknown, an entity forbidden
+        raise MosaicError(f"{path} is not an MRF: {error}") from error
+    return root
 
 
 @contextmanager

@@ -40,7 +40,8 @@ class DayFiles:
 def old_days(root: Path, layers: Iterable[Layer], projections: Iterable[int], before: date) -> list[DayFiles]:
     """The imagery of days before another, by projection, day and layer.
 
-    Masks, figures and labels of those days do not count, nor do files of any other name.
+    Masks, figures and labels of those days do not count, nor do files of any other name, nor images of a day without a
+    mosaic: those are not exports, but somebody's own.
 
     Args:
         root: Data root.
@@ -58,7 +59,9 @@ def old_days(root: Path, layers: Iterable[Layer], projections: Iterable[int], be
         for day, folder in _days(root / str(epsg)):
             if day >= before:
                 continue
-            names = [path.name for path in (*folder.iterdir(), *(folder / "tiles").glob("*"))]
+            names = []
+            with suppress(FileNotFoundError):  # a folder that another removal takes away
+                names = [path.name for path in (*folder.iterdir(), *folder.glob("tiles/*"))]
             for layer in chosen:
                 name = layer.identifier
                 if any(each.startswith((f"{name}.", f".{name}.", f"{name}_Tile_")) for each in names):
@@ -80,10 +83,12 @@ def remove_day(old: DayFiles) -> DayFiles:
     # Listed again: much can happen while somebody thinks about the question.
     removed = _files(old.layer, old.epsg, old.day, folder.parent.parent)
     with held(old.mosaic):
-        remove_mosaic(old.mosaic)
-        for file in exported_files(old.mosaic):
+        # The mosaic goes last: without it, nothing tells that the others are its exports.
+        for file in (exports := _exports(old.mosaic)):
             file.unlink(missing_ok=True)
-    for empty in (folder / "tiles", folder, folder.parent):
+        remove_mosaic(old.mosaic)
+    tilings = {parent for file in exports for parent in (file.parent, file.parent.parent) if folder in parent.parents}
+    for empty in (*sorted(tilings, reverse=True), folder / "tiles", folder, folder.parent):
         with suppress(OSError):
             empty.rmdir()
     return removed
@@ -101,6 +106,14 @@ def _days(folder: Path) -> list[tuple[date, Path]]:
 
 def _files(layer: Layer, epsg: int, day: date, root: Path) -> DayFiles:
     mosaic = mosaic_path(root, epsg, day, layer)
-    files = [*([mosaic] if mosaic.exists() else []), *generation_files(mosaic)]
-    files += [*exported_files(mosaic), *unfinished_files(mosaic)]
-    return DayFiles(layer, epsg, day, mosaic, tuple(files), sum(file.stat().st_size for file in files))
+    files = [mosaic, *generation_files(mosaic), *_exports(mosaic), *unfinished_files(mosaic)]
+    sizes = {}
+    for file in files:
+        with suppress(FileNotFoundError):  # a download may be at the day
+            sizes[file] = file.stat().st_size
+    return DayFiles(layer, epsg, day, mosaic, tuple(sizes), sum(sizes.values()))
+
+
+def _exports(mosaic: Path) -> list[Path]:
+    """What was exported from a mosaic; nothing where there is none, nor was."""
+    return exported_files(mosaic) if mosaic.exists() or generation_files(mosaic) else []

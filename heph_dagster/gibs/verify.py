@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
+from heph_dagster.errors import HephError
+from heph_dagster.files import is_temporary
 from heph_dagster.gibs.budget import budget_of
-from heph_dagster.gibs.catalogue import Catalogue, UnknownLayerError
-from heph_dagster.gibs.client import GibsClient, GibsError
+from heph_dagster.gibs.catalogue import Catalogue
+from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, fetch_day, run_async
 from heph_dagster.gibs.grid import GRIDS, Tile, Window
 from heph_dagster.gibs.manifest import MANIFEST_VERSION, Published, read_facts
-from heph_dagster.gibs.mrf import Mosaic, MosaicError, generation_files, manifest_path
+from heph_dagster.gibs.mrf import Mosaic, MosaicError, manifest_path
+from heph_dagster.gibs.partial import held
 from heph_dagster.gibs.periods import parse_day
 from heph_dagster.gibs.tiles import TileError, check_tile
 
@@ -71,17 +74,38 @@ def stored_days(root: Path) -> Iterator[StoredDay]:
                     yield StoredDay(epsg, parse_day(path.parent.name), path.stem, path)
 
 
+def abandoned_files(root: Path, before: datetime) -> list[Path]:
+    """What writers that were killed left beside the days of a data root.
+
+    Args:
+        root: The data root.
+        before: Files that are younger may still be written.
+    """
+    found = []
+    for epsg in sorted(GRIDS):
+        for path in sorted((*root.glob(f"{epsg}/*/.*"), *root.glob(f"{epsg}/*/tiles/.*"))):
+            with suppress(FileNotFoundError):  # its writer has just ended
+                if is_temporary(path) and path.stat().st_mtime < before.timestamp():
+                    found.append(path)
+    return found
+
+
 def check_day(stored: StoredDay) -> CheckedDay:
     """Compare the tiles of a day with what was downloaded.
 
     A day without a manifest (imported, adopted) is decoded instead.
     """
-    while True:
-        before = stored.path.read_bytes()
-        checked = _check(stored)
-        # A download that has replaced the day meanwhile took the files away from under the check.
-        if checked.sound or stored.path.read_bytes() == before:
-            return checked
+    try:
+        while True:
+            before = stored.path.read_bytes()
+            checked = _check(stored)
+            # A download that has replaced the day meanwhile took the files away from under the check.
+            if checked.sound or stored.path.read_bytes() == before:
+                return checked
+    except FileNotFoundError:
+        return CheckedDay(stored, unreadable=f"{stored.path} has been removed meanwhile")
+    except OSError as error:
+        return CheckedDay(stored, unreadable=str(error))
 
 
 def check_days(days: Iterable[StoredDay], on_day: Callable[[CheckedDay], None] = lambda _: None) -> list[CheckedDay]:
@@ -122,13 +146,19 @@ def mend_days(
 def _mend(client_of: Callable[[str], GibsClient], catalogue: Catalogue, root: Path, checked: CheckedDay) -> CheckedDay:
     stored = checked.stored
     facts = read_facts(stored.path)
-    if facts is None or "window" not in facts:
+    if facts is None or not {"window", "server", "endpoint"} <= facts.keys():
         remedy = f"delete {stored.path}, then download, import or adopt the day again"
         return replace(checked, error=f"nothing tells where the day came from: {remedy}")
     try:
         layer, window = catalogue[stored.layer], Window(**json.loads(facts["window"]))
         request = DayRequest(layer, stored.epsg, window.level, root, window.request_bbox, refresh=True)
         client = client_of(facts["endpoint"])
+        if client.url != facts["server"]:
+            remedy = "set HEPH_GIBS_URL to the former, or replace the day by heph download --refresh"
+            return replace(checked, error=f"it came from {facts['server']}, not from {client.url}: {remedy}")
+        # A refresh that was stopped may have noted as unchanged what is damaged.
+        with held(stored.path):
+            pass
 
         async def fetch() -> None:
             async with client:
@@ -136,29 +166,22 @@ def _mend(client_of: Callable[[str], GibsClient], catalogue: Catalogue, root: Pa
 
         with budget_of(root, client):
             run_async(fetch())
-    except (GibsError, TileError, MosaicError, UnknownLayerError) as error:
+    except (HephError, ValueError) as error:
         return replace(checked, error=str(error))
     again = check_day(stored)
     return replace(checked, mended=again.sound, error=again.unreadable)
 
 
-def leftovers(stored: StoredDay) -> list[Path]:
-    """Files of generations of a mosaic that it no longer names: what a crash left when a day was replaced."""
-    with Mosaic(stored.path, stored.epsg) as mosaic:
-        current = mosaic.data_path.stem
-    return [path for path in generation_files(stored.path) if not path.name.startswith(f"{current}.")]
-
-
 def _check(stored: StoredDay) -> CheckedDay:
-    published = Published.load(stored.path, epsg=stored.epsg)
-    if published is not None:
-        with published:
-            return _compare(stored, published)
     try:
+        published = Published.load(stored.path, epsg=stored.epsg)
+        if published is not None:
+            with published:
+                return _compare(stored, published)
         with Mosaic(stored.path, stored.epsg) as mosaic:
             if manifest_path(stored.path) is None:
                 return _decode(stored, mosaic)
-    except (MosaicError, FileNotFoundError) as error:
+    except (MosaicError, OSError) as error:  # a disk that fails in one place has other days
         return CheckedDay(stored, unreadable=str(error))
     version = (read_facts(stored.path) or {}).get("version", MANIFEST_VERSION)
     wrong = "is damaged or belongs to another mosaic"
@@ -170,7 +193,7 @@ def _check(stored: StoredDay) -> CheckedDay:
 def _compare(stored: StoredDay, published: Published) -> CheckedDay:
     damaged, tiles, size = [], 0, 0
     for record in published.records():
-        data = published.mosaic.tile(record.tile) or b""
+        data = _bytes(published.mosaic, record.tile) or b""
         digest = hashlib.sha256(data).hexdigest() if data else None
         if digest != record.stored_sha256:
             damaged.append(record.tile)
@@ -182,7 +205,7 @@ def _compare(stored: StoredDay, published: Published) -> CheckedDay:
 def _decode(stored: StoredDay, mosaic: Mosaic) -> CheckedDay:
     damaged, tiles, size = [], 0, 0
     for tile in mosaic.layout.window.tiles():
-        data = mosaic.tile(tile)
+        data = _bytes(mosaic, tile)
         if data is None:
             continue
         try:
@@ -192,3 +215,11 @@ def _decode(stored: StoredDay, mosaic: Mosaic) -> CheckedDay:
         tiles += 1
         size += len(data)
     return CheckedDay(stored, tiles, size, tuple(damaged), compared_with="decoder")
+
+
+def _bytes(mosaic: Mosaic, tile: Tile) -> bytes | None:
+    """A tile as it is stored; no bytes where the data ends before it."""
+    try:
+        return mosaic.tile(tile)
+    except MosaicError:
+        return b""

@@ -64,7 +64,7 @@ def test_an_imported_day_is_kept_and_gives_way_to_a_refresh(gibs_url: str, tmp_p
     for options in ({"level": 0}, {"bbox": (0.0, 0.0, 10.0, 10.0)}):
         (failed,) = fetch(gibs_url, viirs, tmp_path, **options)
         assert isinstance(failed, FailedDay)
-        assert "holds another level or box, or was not downloaded: give --refresh" in str(failed.error)
+        assert "holds another level or box: give --refresh" in str(failed.error)
     assert tiles_of(path) == imported
     assert one(fetch(gibs_url, viirs, tmp_path, refresh=True)).verified_by == "header"
     assert tiles_of(path) != imported
@@ -301,14 +301,25 @@ def test_jpeg_tiles_of_different_types_are_refused(tmp_path: Path, viirs: Layer)
     assert not files_below(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", [".mrf", ".tiles.parquet"])
-def test_a_damaged_day_is_replaced_by_a_refresh(gibs_url: str, tmp_path: Path, viirs: Layer, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", [".mrf", ".tiles.parquet", ".idx", ".pjg"])
+def test_a_damaged_day_is_named_and_replaced_by_a_refresh(
+    gibs_url: str, tmp_path: Path, viirs: Layer, suffix: str
+) -> None:
     path = one(fetch(gibs_url, viirs, tmp_path)).path
-    next(file for file in path.parent.iterdir() if file.name.endswith(suffix)).write_bytes(b"damaged")
+    file = next(file for file in path.parent.iterdir() if file.name.endswith(suffix))
+    file.unlink() if suffix == ".pjg" else file.write_bytes(b"damaged")
     (failed,) = fetch(gibs_url, viirs, tmp_path)
     assert isinstance(failed, FailedDay)
-    assert "give --refresh to replace it" in str(failed.error)
+    assert f"{path} is damaged (" in str(failed.error)
+    assert "mend it with heph verify --mend, or give --refresh to replace it" in str(failed.error)
     assert one(fetch(gibs_url, viirs, tmp_path, refresh=True)).outcome == "new"
+
+
+def test_a_day_of_unknown_origin_is_told_from_a_damaged_one(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:
+    path = write_day(tmp_path, viirs, EPSG, DAY, earth(DAY))
+    (failed,) = fetch(gibs_url, viirs, tmp_path)
+    assert isinstance(failed, FailedDay)
+    assert str(failed.error) == f"{path} was not downloaded: give --refresh to replace it, or another folder"
 
 
 def test_waiting_for_another_download_of_the_day_can_be_given_up(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:

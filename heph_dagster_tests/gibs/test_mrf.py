@@ -19,6 +19,7 @@ from heph_dagster.gibs.mrf import (
     generation_files,
     manifest_path,
     remove_mosaic,
+    superseded_files,
 )
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.tiles import TileError
@@ -142,6 +143,24 @@ def test_two_writers_do_not_damage_each_other(tmp_path: Path) -> None:
     with Mosaic(path, 4326) as mosaic:
         found = {tile: mosaic.tile(tile) for tile in grid(4326).window(1).tiles()}
     assert found in (all_tiles(), all_tiles(offset=1000))
+
+
+def _publish_and_read(path: Path) -> None:
+    for number in range(10):
+        write(path, {Tile(1, 0, 0): tile_bytes(number)})
+        with Mosaic(path, 4326) as mosaic:
+            if mosaic.tile(Tile(1, 0, 0)) != tile_bytes(number):
+                raise SystemExit(2)
+
+
+def test_a_day_that_is_being_published_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mrf", {Tile(1, 0, 0): tile_bytes(99)})
+    writer = multiprocessing.get_context("fork").Process(target=_publish_and_read, args=(path,))
+    writer.start()
+    found = []
+    while writer.exitcode is None:
+        found += superseded_files(path, remove=True)
+    assert (writer.exitcode, found) == (0, [])
 
 
 def test_refused_tiles(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -9,11 +11,12 @@ import pytest
 
 from heph_dagster.gibs.archive import write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
-from heph_dagster.gibs.export import export_image, export_tiles
+from heph_dagster.gibs.export import export_image, export_tiles, export_tiling
 from heph_dagster.gibs.grid import Resolution, Tile
 from heph_dagster.gibs.mrf import Layout, Mosaic
 from heph_dagster.gibs.partial import DayBusyError, PartialDay
 from heph_dagster.gibs.prune import old_days, remove_day
+from heph_dagster.gibs.tiling import Tiling
 from heph_dagster_tests.conftest import EPSG, NO_DATA, TERRA, VIIRS, earth
 
 OLD, YOUNG = date(2020, 9, 25), date(2020, 9, 26)
@@ -89,6 +92,59 @@ def test_names_of_others_are_never_touched(tmp_path: Path, viirs: Layer) -> None
     assert files(tmp_path) == {str(path.relative_to(tmp_path)) for path in strangers}
 
 
+def test_images_without_a_mosaic_are_not_ours(tmp_path: Path, viirs: Layer) -> None:
+    folder = tmp_path / str(EPSG) / str(OLD)
+    (folder / "tiles").mkdir(parents=True)
+    images = [folder / f"{VIIRS}.jpg", folder / f"{VIIRS}.jgw", folder / "tiles" / f"{VIIRS}_Tile_0-0.jpg"]
+    for path in images:
+        path.write_text("gibs-ml's", "utf-8")
+    assert old_days(tmp_path, [viirs], [EPSG], YOUNG) == []
+    part = folder / f".{VIIRS}.part"
+    part.write_bytes(b"0")
+    (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+    assert found.files == (part,)
+    assert remove_day(found) == found
+    assert [path.exists() for path in (*images, part)] == [True, True, True, False]
+    # What a removal that was stopped left is still known as ours.
+    left = folder / f"{VIIRS}.0123456789ab.idx"
+    left.write_bytes(b"0")
+    (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+    assert set(found.files) == {left, *images}
+
+
+def test_a_removal_that_is_stopped_leaves_what_tells_that_exports_are_ours(tmp_path: Path, viirs: Layer) -> None:
+    mosaic = make(tmp_path, viirs, OLD)
+    (mosaic.parent / "tiles" / f"{VIIRS}_Tile_0-0.jpg").mkdir(parents=True)  # cannot be removed as a file
+    (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+    with pytest.raises(OSError, match="_Tile_0-0"):
+        remove_day(found)
+    assert mosaic.exists()
+
+
+def test_files_that_come_and_go_meanwhile_stop_nothing(tmp_path: Path, viirs: Layer) -> None:
+    mosaic = make(tmp_path, viirs, OLD)
+    whole = files(tmp_path)
+    working = threading.Event()
+
+    def work() -> None:
+        passing = [mosaic.with_name(f"{VIIRS}.{number:012x}.idx") for number in range(50)]
+        while not working.is_set():
+            for path in passing:
+                path.touch()
+            for path in passing:
+                path.unlink()
+
+    with ThreadPoolExecutor() as pool:
+        job = pool.submit(work)
+        try:
+            for _ in range(100):
+                (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+                assert {str(path.relative_to(tmp_path)) for path in found.files} >= whole
+        finally:
+            working.set()
+        job.result()
+
+
 def test_a_layer_whose_name_begins_like_anothers_is_another(tmp_path: Path, viirs: Layer) -> None:
     others = [
         viirs.model_copy(update={"identifier": VIIRS + rest})
@@ -149,3 +205,17 @@ def test_a_root_that_is_not_there_is_named(tmp_path: Path, viirs: Layer) -> None
     with pytest.raises(FileNotFoundError, match="nowhere is not a folder: name the data root with --output_dir"):
         old_days(tmp_path / "nowhere", [viirs], [EPSG], YOUNG)
     assert old_days(tmp_path, [viirs], [EPSG], YOUNG) == []
+
+
+def test_tilings_and_boxes_go_with_their_mosaic(tmp_path: Path, viirs: Layer) -> None:
+    mosaic = make(tmp_path, viirs, OLD)
+    export_tiling(mosaic, "jpg", Tiling(256, 256, 0))
+    export_tiling(mosaic, "png", Tiling(128, 128, 0, "discard-incomplete-tiles"), (0.0, 0.0, 90.0, 90.0))
+    export_image(mosaic, "tif", bbox=(170.0, -10.0, -170.0, 10.0))
+    stranger = mosaic.parent / "tiles" / "256x256_0" / f"{VIIRS}_mine" / "a.jpg"
+    stranger.parent.mkdir()
+    stranger.write_bytes(b"0")
+    (found,) = old_days(tmp_path, [viirs], [EPSG], YOUNG)
+    remove_day(found)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [stranger]
+    assert not (mosaic.parent / "tiles" / "128x128_0").exists()

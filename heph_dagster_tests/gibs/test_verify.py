@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -16,12 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heph_dagster.cli import main
+from heph_dagster.files import temporary
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.client import GibsClient
+from heph_dagster.gibs.download import DayRequest, FailedDay, fetch_days
 from heph_dagster.gibs.grid import GRIDS, Tile, grid
-from heph_dagster.gibs.mrf import Mosaic, manifest_path
-from heph_dagster.gibs.verify import CheckedDay, check_days, leftovers, mend_days, stored_days
+from heph_dagster.gibs.manifest import Published
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicWriter, generation_files, manifest_path, superseded_files
+from heph_dagster.gibs.partial import PartialDay
+from heph_dagster.gibs.verify import CheckedDay, check_days, mend_days, stored_days
+from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import DAYS, EPSG, NDVI, TERRA, VIIRS, earth
 from heph_dagster_tests.gibs.downloading import DAY, fetch, one, tiles_of
 from heph_dagster_tests.servers import counted
@@ -47,6 +54,10 @@ def mend(url: str, catalogue: Catalogue, root: Path) -> CheckedDay:
     bad = [each for each in check(root) if not each.sound]
     (mended,) = mend_days(lambda endpoint: GibsClient(url, endpoint, backoff=0), catalogue, root, bad)
     return mended
+
+
+def archive_path(archive: Path, layer: Layer) -> Path:
+    return mosaic_path(archive, EPSG, DAY, layer)
 
 
 def overwrite(path: Path, tile: Tile) -> None:
@@ -155,12 +166,158 @@ def test_days_without_a_manifest_are_decoded(archive: Path, tmp_path: Path) -> N
     assert [each.damaged for each in check(tmp_path / "data") if not each.sound] == [(Tile(1, 0, 1),)]
 
 
-def test_what_a_crash_left_of_a_replaced_day_is_found(server: Server, tmp_path: Path, viirs: Layer) -> None:
+def test_a_day_that_came_from_another_server_is_not_mended_by_this_one(
+    server: Server, gibs_url: str, tmp_path: Path, viirs: Layer, catalogue: Catalogue
+) -> None:
     path = one(fetch(server[0], viirs, tmp_path / "data")).path
+    overwrite(path, Tile(1, 0, 0))
+    before = tiles_of(path)
+    mended = mend(gibs_url, catalogue, tmp_path / "data")
+    assert not mended.sound
+    assert f"it came from {server[0]}, not from {gibs_url}: set HEPH_GIBS_URL to the former" in (mended.error or "")
+    assert tiles_of(path) == before
+
+
+def test_a_refresh_does_not_take_damaged_tiles_over(
+    server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue
+) -> None:
+    url, statuses, archive = server
+    root = tmp_path / "data"
+    path = one(fetch(url, viirs, root)).path
+    data = next(path.parent.glob("*.pjg"))
+    data.write_bytes(data.read_bytes()[:-10])
+    image = earth(DAY)
+    image[:512, :512] = 255
+    write_day(archive, viirs, EPSG, DAY, image)
+    for _ in range(2):
+        (failed,) = fetch(url, viirs, root, refresh=True)
+        assert isinstance(failed, FailedDay)
+        assert f"{data} ends before Tile(" in str(failed.error)
+        assert "heph verify --mend downloads the tile again" in str(failed.error)
+    (damaged,) = check(root)[0].damaged
+    overwrite(path, next(tile for tile in tiles_of(archive_path(archive, viirs)) if tile not in {damaged, (1, 0, 0)}))
+    statuses.clear()
+    assert mend(url, catalogue, root).mended
+    assert statuses == {304: 3, 200: 3}
+    assert tiles_of(path) == tiles_of(archive_path(archive, viirs))
+
+
+def test_what_a_stopped_refresh_took_for_unchanged_is_mended(
+    server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue
+) -> None:
+    url, _, archive = server
+    root = tmp_path / "data"
+    path = one(fetch(url, viirs, root)).path
+    layout = Layout(viirs.grid(EPSG).window(1))
+    with Published.load(path, layout) as old, PartialDay(path, layout) as partial:
+        name = old.mosaic.data_path.name
+        partial.recover({"server": url, "endpoint": "best", "window": str(layout.window), "replaces": name})
+        partial.add(old.record(Tile(1, 0, 0)), None, changed=False)
+    overwrite(path, Tile(1, 0, 0))
+    assert mend(url, catalogue, root).mended
+    assert tiles_of(path) == tiles_of(archive_path(archive, viirs))
+
+
+def flip(file: Path, position: int, value: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[position] = value
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("byte", [0, 1, 2, 5, 8, 9, 13])
+def test_an_index_with_flipped_bits_is_a_damaged_tile(
+    server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue, byte: int
+) -> None:
+    root = tmp_path / "data"
+    path, _ = (result.path for result in fetch(server[0], viirs, root, *DAYS[:2]))
+    flip(next(path.parent.glob("*.idx")), 16 * 4 + byte, 0xFF)
+    assert [each.damaged for each in check(root)] == [(Tile(1, 1, 1),), ()]
+    assert mend(server[0], catalogue, root).mended
+    assert tiles_of(path) == tiles_of(archive_path(server[2], viirs))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'Size x="1280"', b'Size x="0"'),
+        (b'Size x="1280"', b'Size x="-1"'),
+        (b'y="640"', b'y="0"'),
+        (b'Size x="1280"', b'Size x="1' + b"0" * 400 + b'"'),
+        (b'minx="-180.0"', b'minx="inf"'),
+        (b'maxx="180.0"', b'maxx="-179.99999999999997"'),
+        (b"<MRF_META>", b'<?xml version="1.0" encoding="other"?><MRF_META>'),
+        (b"<MRF_META>", b'<!DOCTYPE MRF_META [<!ENTITY a "b">]><MRF_META>'),
+        (b".idx<", b".idx/..<"),
+    ],
+    ids=["width", "negative", "height", "huge", "infinite", "thin", "encoding", "entity", "name"],
+)
+def test_a_damaged_mosaic_keeps_no_other_day_from_its_check(
+    server: Server, tmp_path: Path, viirs: Layer, old: bytes, new: bytes
+) -> None:
+    root = tmp_path / "data"
+    path, other = (result.path for result in fetch(server[0], viirs, root, *DAYS[:2]))
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    damaged, sound = check(root)
+    assert str(path) in (damaged.unreadable or "")
+    assert (sound.stored.path, sound.sound) == (other, True)
+    assert superseded_files(path) == []
+
+
+@pytest.mark.parametrize("place", ["page", "footer"])
+def test_a_damaged_manifest_is_named_and_downloaded_anew(
+    server: Server, tmp_path: Path, viirs: Layer, catalogue: Catalogue, place: str
+) -> None:
+    url, statuses, _ = server
+    root = tmp_path / "data"
+    path, _ = (result.path for result in fetch(url, viirs, root, *DAYS[:2]))
+    manifest = manifest_path(path)
+    size = manifest.stat().st_size
+    damage = slice(4, 40) if place == "page" else slice(size - 300, size - 20)
+    data = bytearray(manifest.read_bytes())
+    data[damage] = b"\xff" * (damage.stop - damage.start)
+    manifest.write_bytes(data)
+    damaged, sound = check(root)
+    assert f"manifest of {path} is damaged" in (damaged.unreadable or "") or f"manifest {manifest} is damaged" in (
+        damaged.unreadable or ""
+    )
+    assert sound.sound
+    statuses.clear()
+    assert [result.outcome for result in fetch(url, viirs, root, *DAYS[:2], refresh=True)] == ["new", "unchanged"]
+    assert statuses == {200: 6, 304: 6}
+    assert all(each.sound for each in check(root))
+
+
+def test_a_flipped_bit_in_a_manifest_never_passes(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    path = one(fetch(server[0], viirs, tmp_path / "data")).path
+    manifest = manifest_path(path)
+    whole = manifest.read_bytes()
+    for position in range(4, len(whole) // 2, 97):
+        flip(manifest, position, whole[position] ^ 4)
+        (checked,) = check(tmp_path / "data")
+        assert checked.unreadable or checked.sound, position
+        manifest.write_bytes(whole)
+
+
+def test_a_day_that_is_removed_meanwhile_is_told(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    root = tmp_path / "data"
+    fetch(server[0], viirs, root, *DAYS[:2])
+    days = list(stored_days(root))
+    shutil.rmtree(days[0].path.parent)
+    gone, there = check_days(days)
+    assert (gone.unreadable, there.sound) == (f"{days[0].path} has been removed meanwhile", True)
+    assert superseded_files(days[0].path) == []
+
+
+def test_what_a_crash_left_of_a_replaced_day_is_found_and_removed(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    path = one(fetch(server[0], viirs, tmp_path / "data")).path
+    current = generation_files(path)
     old = path.with_name(f"{VIIRS}.0123456789ab.pjg")
     old.write_bytes(b"old")
-    (stored,) = stored_days(tmp_path / "data")
-    assert leftovers(stored) == [old]
+    assert superseded_files(path) == [old]
+    assert old.exists()
+    assert superseded_files(path, remove=True) == [old]
+    assert generation_files(path) == current
 
 
 def test_other_files_and_folders_are_no_days(tmp_path: Path) -> None:
@@ -199,6 +356,54 @@ def test_the_command_finds_mends_and_tells(
     assert not old.exists()
     again = runner.invoke(main, ["verify", "--layer", "viirs"])
     assert (again.exit_code, again.stderr.count("not what")) == (0, 0)
+
+
+def test_mending_to_a_generation_that_a_crash_had_left_keeps_it(
+    server: Server, tmp_path: Path, viirs: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, _, archive = server
+    root = tmp_path / "data"
+    for name, value in {"GIBS_URL": url, "CONNECTIONS": "1"}.items():
+        monkeypatch.setenv(f"HEPH_{name}", value)
+    client, request = Settings().client(), DayRequest(viirs, EPSG, 1, root, refresh=True)
+    path = one(fetch_days(client, request, [DAY])).path
+    first = {file: file.read_bytes() for file in generation_files(path)}
+    write_day(archive, viirs, EPSG, DAY, 255 - earth(DAY))
+    one(fetch_days(client, request, [DAY]))
+    for file, data in first.items():
+        file.write_bytes(data)
+    overwrite(path, Tile(1, 0, 0))
+    write_day(archive, viirs, EPSG, DAY, earth(DAY))
+    (row,) = json.loads(CliRunner().invoke(main, ["verify", "--mend", "--json"]).stdout)
+    assert row["mended"]
+    assert set(generation_files(path)) == set(first)
+    assert tiles_of(path) == tiles_of(archive_path(archive, viirs))
+
+
+def test_what_killed_writers_left_goes_after_a_day(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    root = tmp_path / "data"
+    path = one(fetch(server[0], viirs, root)).path
+    (path.parent / "tiles").mkdir()
+    unborn = root / str(EPSG) / "2020-01-01" / f"{VIIRS}.mrf"
+    unborn.parent.mkdir()
+    old, young = [
+        [
+            MosaicWriter(unborn, Layout(viirs.grid(EPSG).window(1)))._part,
+            temporary(path.with_suffix(".missing_data.tif"), ".tif"),
+            temporary(path.parent / "tiles" / f"{VIIRS}_Tile_0-10.jpg", ".jpg"),
+        ]
+        for _ in range(2)
+    ]
+    mine = [path.with_name(name) for name in (f".{VIIRS}.part", ".x.1234567G.jpg", "x.12345678.jpg")]
+    for file in (*old, *young, *mine):
+        file.write_bytes(b"")
+    for file in {*root.rglob("*")} - {*young}:
+        os.utime(file, (time.time() - 24.1 * 3600,) * 2)
+    before = {*root.rglob("*")}
+    found, mended = (CliRunner().invoke(main, ["verify", *options]).stdout for options in ([], ["--mend"]))
+    assert "3 files that writers that were killed left behind are there; --mend removes them" in found
+    assert "3 files that writers that were killed left behind were removed" in mended
+    assert before - {*root.rglob("*")} == {*old}
 
 
 @given(st.sampled_from(sorted(GRIDS)), st.integers(2, 8), st.data())
