@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.measure import Row
 
-PARTS = ("acquisition", "warping")
+PARTS = ("acquisition", "miscolouring", "warping")
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from heph_dagster.anomalies.expectation import EDGE_DEG, NIGHT_EDGE_DEG, Expectation, expect, fit
 from heph_dagster.anomalies.labels import PALETTE, Label, PixelClass, UnusableImageError
+from heph_dagster.anomalies.polygons import write_polygons
 from heph_dagster.anomalies.sphere import (
     EARTH_AREA_KM2,
     Region,
@@ -261,11 +262,12 @@ class MissingDataFiles:
     result: MissingData
     mosaic: Path
     mask: Path
+    polygons: Path
     report: Path
 
 
 def label_missing_data(root: Path, layer: Layer, epsg: int, day: date, no_data_layer: Layer | None) -> MissingDataFiles:
-    """Label a downloaded day, and write the mask (`.missing_data.tif`) and the figures (`.missing_data.json`).
+    """Label a day on disk, and write mask (`.missing_data.tif`), holes (`.parquet`) and figures (`.json`).
 
     Args:
         root: Data root.
@@ -294,12 +296,22 @@ def label_missing_data(root: Path, layer: Layer, epsg: int, day: date, no_data_l
             )
         told = (brightness(path, no_data_layer) > 0).astype(np.uint8)
     result = find_missing(brightness(mosaic, layer), layer.satellite, day, told)
-    mask, report = mosaic.with_suffix(".missing_data.tif"), mosaic.with_suffix(".missing_data.json")
+    mask, polygons, report = (mosaic.with_suffix(f".missing_data.{kind}") for kind in ("tif", "parquet", "json"))
     with replacing(mask) as part:
         write_class_raster(part, result.classes, PALETTE, like=mosaic)
+    _write_holes(polygons, result, layer, day)
     with replacing(report) as part:
         part.write_text(json.dumps(_figures(result, layer, day), indent=2) + "\n", "utf-8")
-    return MissingDataFiles(day, result, mosaic, mask, report)
+    return MissingDataFiles(day, result, mosaic, mask, polygons, report)
+
+
+def _write_holes(path: Path, result: MissingData, layer: Layer, day: date) -> None:
+    count, labels = label_regions((result.classes == PixelClass.MISSING).astype(np.uint8))
+    regions = measure_regions(labels, range(1, count + 1))
+    causes = {hole.region: hole.cause for hole in result.holes}
+    columns: dict[str, list[str]] = {"class": ["missing"] * count, "cause": [causes[region] for region in regions]}
+    facts = {"layer": layer.identifier, "day": day.isoformat(), "method": METHOD, "method_version": VERSION}
+    write_polygons(path, labels, regions, columns, facts)
 
 
 def overlay(image: Image, classes: NDArray[np.uint8]) -> Image:

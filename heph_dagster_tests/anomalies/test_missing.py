@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from heph_dagster.anomalies.labels import Label, PixelClass
@@ -236,6 +237,9 @@ def test_a_labelled_day_on_disk(tmp_path: Path, terra: Layer, catalogue: Catalog
     assert figures["expectation"] == "orbit+no_data_layer"
     assert figures["orbit_shift_deg"] == 0
     assert [hole["cause"] for hole in figures["holes"]] == ["lost"] * len(figures["holes"])
+    holes = pq.read_table(files.polygons).to_pylist()
+    assert [(row["class"], row["cause"]) for row in holes] == [("missing", "lost")] * len(figures["holes"])
+    assert max(row["area_km2"] for row in holes) == figures["holes"][0]["area_km2"]
     classes = read_pixels(files.mask)
     assert classes.shape == (640, 1280)
     inner = np.ones((9, 9), np.uint8)
