@@ -193,8 +193,10 @@ def _holes(values: NDArray[np.uint8], nominal: NDArray[np.uint8], core: NDArray[
     """Regions without data where data are expected: height x width, 1 there, else 0."""
     black = values <= JPEG_BLACK
     count, labels = label_regions((black & (core > 0)).astype(np.uint8))
-    pixels = np.bincount(labels.ravel(), minlength=count + 1)
-    mean = np.bincount(labels.ravel(), values.ravel(), minlength=count + 1) / np.maximum(pixels, 1)
+    inside = labels > 0
+    numbers = labels[inside]
+    pixels = np.bincount(numbers, minlength=count + 1)
+    mean = np.bincount(numbers, values[inside], minlength=count + 1) / np.maximum(pixels, 1)
     areas = region_areas(count, labels)
     chosen = (areas >= SMALLEST_HOLE_KM2) & (mean <= _BLACK_MEAN)
     chosen |= (areas >= _NARROW_HOLE_KM2) & (mean <= _NARROW_MEAN)
@@ -203,8 +205,7 @@ def _holes(values: NDArray[np.uint8], nominal: NDArray[np.uint8], core: NDArray[
     # What a hole has in the uncertain rims of gaps and night belongs to it.
     reach = EDGE_DEG + NIGHT_EDGE_DEG
     count, labels = label_regions(_grown(holes.astype(np.uint8), reach) & nominal & black)
-    kept = np.zeros(count + 1, np.uint8)
-    kept[np.unique(labels[holes])] = 1
+    kept = (np.bincount(labels[holes], minlength=count + 1) > 0).astype(np.uint8)
     kept[0] = 0
     return kept[labels]
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from heph_dagster.errors import HephError
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.manifest import ManifestWriter, Published, TileRecord, parse_line, record_line
-from heph_dagster.gibs.mrf import Layout, MosaicError, empty_index, publish_mosaic
+from heph_dagster.gibs.mrf import Layout, empty_index, publish_mosaic
 from heph_dagster.gibs.tiles import TileError, TileType, read_header, to_rgba
 
 _LINE = 1 << 10
@@ -246,16 +246,10 @@ class PartialDay:
         """Copy the bytes of unchanged tiles.
 
         Raises:
-            MosaicError: They are no longer what was downloaded; what has arrived is thrown away.
+            MosaicError: They are no longer what was downloaded.
         """
         for position in map(int, np.flatnonzero(self._in_old)):
-            record = self._record(position)
-            try:
-                data = old.data(record)
-            except MosaicError:
-                # Kept, the tile would be taken for unchanged the next time as well.
-                self.discard()
-                raise
+            data = old.data(self._record(position))
             _write_all(self._data, data)
             self._place(position, data)
 

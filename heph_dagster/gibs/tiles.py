@@ -15,6 +15,9 @@ from heph_dagster.gibs.grid import TILE_SIZE
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PNG_KEYS = {0: ">H", 2: ">HHH"}
+# First column and row of each pass of an interlaced PNG, and the steps to the next ones.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 # Start-of-frame markers; C4, C8 and CC in that range are tables, not frames.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -34,21 +37,27 @@ class TileType:
         bands: Bands as stored: 1 for grey or palette, 2 grey + alpha, 3 RGB, 4 RGBA.
         palette: RGBA entries of a palette image, else None.
         depth: Bits a sample.
+        key: The one grey or RGB colour of a PNG that is transparent, in its own samples, else None.
     """
 
     format: Literal["jpg", "png"]
     bands: int
     palette: Palette | None = None
     depth: int = 8
+    key: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         kind = f"palette of {len(self.palette)}" if self.palette is not None else f"{self.bands} band(s)"
-        return f"{self.format}, {kind} of {self.depth} bits"
+        key = "" if self.key is None else f", {self.key} transparent"
+        return f"{self.format}, {kind} of {self.depth} bits{key}"
 
     @property
     def storable(self) -> bool:
-        """Whether GDAL's MRF driver reads such tiles: it unpacks no small samples, and hands out garbage instead."""
-        return self.depth == 8 and self.bands != 2
+        """Whether GDAL's MRF driver reads such tiles.
+
+        It unpacks no small samples, and hands out garbage instead; a transparent colour it shows as any other.
+        """
+        return self.depth == 8 and self.bands != 2 and self.key is None
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,11 @@ def to_rgba(data: bytes) -> bytes:
     """A PNG tile of any kind as one of RGBA with 8 bits, without loss."""
     from PIL import Image
 
-    target = io.BytesIO()
-    Image.open(io.BytesIO(data)).convert("RGBA").save(target, "PNG")
+    target, kind = io.BytesIO(), read_header(data).type
+    picture = Image.open(io.BytesIO(data))
+    if kind.key is not None and picture.mode == "L":  # Pillow makes small samples 0 to 255, but not the colour
+        picture.info["transparency"] = kind.key[0] * 255 // ((1 << kind.depth) - 1)
+    picture.convert("RGBA").save(target, "PNG")
     return target.getvalue()
 
 
@@ -124,14 +136,21 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _check_png(data: bytes) -> None:
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    bits = depth * _PNG_BANDS[colour]
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(width - left) // right), -(-(height - top) // down)) for left, top, right, down in passes]
+    expected = sum(rows * (1 + -(-cols * bits // 8)) for cols, rows in sizes)
+    inflating = zlib.decompressobj()
     try:
-        pixels = zlib.decompress(b"".join(body for name, body in _chunks(data) if name == b"IDAT"))
+        packed = b"".join(body for name, body in _chunks(data) if name == b"IDAT")
+        # One byte more tells that there is more; all of it might fill the memory.
+        pixels = len(inflating.decompress(packed, expected + 1))
     except (struct.error, zlib.error) as error:
         raise TileError(f"the PNG cannot be decoded: {error}") from None
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
-    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
-    if not interlaced and len(pixels) != height * (1 + -(-width * depth * samples // 8)):
-        raise TileError(f"the PNG cannot be decoded: {len(pixels)} bytes of pixels are not {width} x {height} px")
+    if pixels != expected or not inflating.eof:
+        found = "more" if pixels > expected else "fewer" if pixels < expected else "no end"
+        raise TileError(f"the PNG cannot be decoded: {width} x {height} px are {expected} bytes, and it has {found}")
 
 
 def _png_header(data: bytes) -> TileHeader:
@@ -140,12 +159,24 @@ def _png_header(data: bytes) -> TileHeader:
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
     if colour not in _PNG_BANDS or depth > 8:
         raise TileError(f"a PNG of colour type {colour} with {depth} bits a sample cannot be a tile")
-    entries = _png_palette(data) if colour == 3 else None
-    return TileHeader(TileType("png", _PNG_BANDS[colour], entries, depth), width, height)
+    before = data[: data.index(b"IDAT") - 4]
+    if colour == 3:
+        return TileHeader(TileType("png", 1, _png_palette(before), depth), width, height)
+    key = None
+    if colour in _PNG_KEYS and b"tRNS" in before:  # most tiles have no such chunk, and their others need no look
+        key = _png_key(before, colour, depth)
+    return TileHeader(TileType("png", _PNG_BANDS[colour], None, depth, key), width, height)
 
 
-def _png_palette(data: bytes) -> Palette:
-    chunks = dict(_chunks(data[: data.index(b"IDAT") - 4]))
+def _png_key(before: bytes, colour: int, depth: int) -> tuple[int, ...] | None:
+    transparent = dict(_chunks(before)).get(b"tRNS")
+    if transparent is None:
+        return None
+    return tuple(sample & ((1 << depth) - 1) for sample in struct.unpack(_PNG_KEYS[colour], transparent))
+
+
+def _png_palette(before: bytes) -> Palette:
+    chunks = dict(_chunks(before))
     colours, alphas = chunks.get(b"PLTE", b""), chunks.get(b"tRNS", b"")
     return tuple((*colours[3 * i : 3 * i + 3], alphas[i] if i < len(alphas) else 255) for i in range(len(colours) // 3))
 

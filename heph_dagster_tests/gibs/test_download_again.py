@@ -204,7 +204,11 @@ def png_tiles() -> dict[str, tuple[bytes, np.ndarray]]:
     picture = Pillow.fromarray(indices, "P")
     picture.putpalette([value for entry in PALETTE for value in entry[:3]])
     picture.save(packed, "PNG", transparency=bytes(entry[3] for entry in PALETTE))  # two bits a pixel
+    keyed = io.BytesIO()
+    Pillow.fromarray(rgb).save(keyed, "PNG", transparency=tuple(rgb[0, 0].tolist()))
+    visible = np.where((rgb == rgb[0, 0]).all(axis=2), 0, 255).astype(np.uint8)
     return {
+        "keyed": (keyed.getvalue(), np.dstack([rgb, visible])),
         "palette": (encode(indices, "png", PALETTE), np.array(PALETTE, np.uint8)[indices]),
         "packed": (packed.getvalue(), np.array(PALETTE, np.uint8)[indices]),
         "grey": (encode(grey, "png"), np.dstack([grey, grey, grey, opaque])),
@@ -218,10 +222,11 @@ def png_tiles() -> dict[str, tuple[bytes, np.ndarray]]:
     [
         (["palette", "grey", "rgb", "rgba", "packed", "rgba"], True),
         (["packed"] * 6, True),
+        (["keyed"] * 6, True),
         (["palette"] * 6, False),
         (["rgba"] * 6, False),
     ],
-    ids=["mixed", "packed", "palette", "rgba"],
+    ids=["mixed", "packed", "keyed", "palette", "rgba"],
 )
 def test_png_days_equal_a_decode_tile_by_tile(
     tmp_path: Path, catalogue: Catalogue, kinds: list[str], normalised: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,11 +12,12 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.grid import TILE_SIZE, Tile
+from heph_dagster.gibs.mrf import MosaicError
 from heph_dagster.gibs.periods import Period, add_steps, parse_day
 from heph_dagster.gibs.server import documents
 from heph_dagster.gibs.server.requests import (
@@ -31,6 +33,9 @@ from heph_dagster.gibs.server.requests import (
 )
 from heph_dagster.gibs.server.store import Store
 from heph_dagster.gibs.server.wms import WebMapService
+from heph_dagster.gibs.tiles import TileError
+
+logger = logging.getLogger(__name__)
 
 _XML = "application/xml"
 _REST_TILE = re.compile(
@@ -58,7 +63,8 @@ def create_app(root: Path, catalogue: Catalogue) -> Starlette:
         Route(f"/twms/{prefix}/twms.cgi", service.twms),
         Route(f"/wms/{prefix}/wms.cgi", WebMapService(service.store).answer),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={MissingError: _not_found})
+    handlers = {MissingError: _not_found, MosaicError: _damaged, TileError: _damaged}
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
 class _Service:
@@ -233,3 +239,8 @@ def _not_found(_: Request, __: Exception) -> Response:
         "<!DOCTYPE html><html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n",
         404,
     )
+
+
+def _damaged(_: Request, error: Exception) -> Response:
+    logger.error("%s", error)
+    return PlainTextResponse(f"{error}\n", 500)

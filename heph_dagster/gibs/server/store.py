@@ -68,24 +68,20 @@ class Store:
     def mosaic(self, layer: Layer, epsg: int, day: date) -> Mosaic | None:
         """The open mosaic of a day, or None where there is none."""
         path = mosaic_path(self.root, epsg, day, layer)
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            return None
-        version = (status.st_mtime_ns, status.st_ino)
+        version = _version(path)
         known = self._open.get(path)
         if known is not None and known[0] == version:
             self._open.move_to_end(path)
             return known[1]
-        if known is not None:
-            known[1].close()
+        self._close_replaced()
+        if version is None:
+            return None
         try:
             mosaic = Mosaic(path, epsg)
         except (MosaicError, FileNotFoundError) as error:
             logger.warning("%s", error)
             return None
         self._open[path] = (version, mosaic)
-        self._open.move_to_end(path)
         while len(self._open) > _OPEN_MOSAICS:
             self._open.popitem(last=False)[1][1].close()
         return mosaic
@@ -96,10 +92,16 @@ class Store:
             mosaic.close()
         self._open.clear()
 
+    def _close_replaced(self) -> None:
+        """Close mosaics that were removed or replaced: while they are open, the disk keeps their room."""
+        for path in [path for path, (version, _) in self._open.items() if version != _version(path)]:
+            self._open.pop(path)[1].close()
+
     def _scan(self, epsg: int) -> dict[str, list[date]]:
         scanned_at, found = self._scans.get(epsg, (float("-inf"), {}))
         if time.monotonic() - scanned_at < _SCAN_SECONDS:
             return found
+        self._close_replaced()
         found = {}
         folder = self.root / str(epsg)
         for path in folder.glob("*/*.mrf") if epsg in GRIDS and folder.is_dir() else ():
@@ -107,3 +109,12 @@ class Store:
                 found.setdefault(path.stem, []).append(parse_day(path.parent.name))
         self._scans[epsg] = (time.monotonic(), found)
         return found
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced; None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino

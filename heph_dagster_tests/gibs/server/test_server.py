@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import pytest
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.grid import Tile
+from heph_dagster.gibs.mrf import remove_mosaic
 from heph_dagster.gibs.raster import gdal, read_pixels
 from heph_dagster.gibs.server import running_server
 from heph_dagster.gibs.server.run import PortInUseError, free_port
 from heph_dagster.gibs.server.store import Store
 from heph_dagster_tests.conftest import DAYS, EPSG, FIRES, NDVI, NO_DATA, TERRA, VIIRS, earth
-from heph_dagster_tests.gibs.server.conftest import Get
+from heph_dagster_tests.gibs.server.conftest import Get, ask
 
 DAY = DAYS[0]
 
@@ -198,6 +200,58 @@ def test_days_that_come_and_change_while_the_server_runs_are_seen(tmp_path: Path
     assert after is not None
     assert after.tile(Tile(0, 0, 0)) != before
     store.close()
+
+
+@pytest.mark.parametrize("then", ["the same day", "another day", "the list"])
+def test_the_room_of_days_that_are_gone_is_given_back(tmp_path: Path, catalogue: Catalogue, then: str) -> None:
+    layer = catalogue[VIIRS]
+    paths = [write_day(tmp_path, layer, EPSG, day, earth(day, 0)) for day in DAYS]
+    store = Store(tmp_path, catalogue)
+    removed, replaced = (store.mosaic(layer, EPSG, day) for day in DAYS[:2])
+    kept = [removed.data_path, replaced.data_path]
+    remove_mosaic(paths[0])
+    write_day(tmp_path, layer, EPSG, DAYS[1], earth(DAY, 0))
+    assert open_files() >= {f"{path} (deleted)" for path in kept}
+    if then == "the list":
+        assert store.layers(EPSG) == [layer]
+    else:
+        assert (store.mosaic(layer, EPSG, DAYS[0 if then == "the same day" else 2]) is None) == (then == "the same day")
+    assert not open_files() & {f"{path} (deleted)" for path in kept}
+    store.close()
+
+
+def open_files() -> set[str]:
+    """What this process has open."""
+    names = set()
+    for number in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            names.add(str(number.readlink()))
+    return names
+
+
+def test_damaged_mosaics_are_told_and_others_served(
+    tmp_path: Path, catalogue: Catalogue, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer = catalogue[VIIRS]
+    index, size, picture = (write_day(tmp_path, layer, EPSG, day, earth(day, 1)) for day in DAYS)
+    place = next(index.parent.glob("*.idx"))
+    place.write_bytes(b"\xff" * 16 + place.read_bytes()[16:])
+    size.write_text(size.read_text("utf-8").replace('Size x="1280"', 'Size x="0"', 1), "utf-8")
+    data = next(picture.parent.glob("*.pjg"))
+    data.write_bytes(bytes(data.stat().st_size))
+    wms = (
+        "/wms/epsg4326/best/wms.cgi?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetMap&STYLES=&SRS=EPSG:4326&WIDTH=64&HEIGHT=64"
+        f"&LAYERS={VIIRS}&BBOX=-180,-90,180,90&FORMAT=image/jpeg&TIME="
+    )
+    with running_server(tmp_path, catalogue) as url:
+        status, _, body = ask(url + rest(tile="1/0/0"))
+        assert status == 500
+        assert body.decode().startswith(f"{place.with_suffix('.pjg')} ends before Tile(level=1, row=0, col=0): it or")
+        assert ask(url + rest(tile="1/0/1"))[0] == 200
+        assert ask(url + rest(time=f"{DAYS[1]}/"))[0] == 404
+        assert f"{size}: 0 x 640 px for" in caplog.text
+        assert ask(f"{url}{wms}{DAYS[2]}")[0] == 500
+        assert "cannot be decoded" in caplog.text
 
 
 TMS = """<GDAL_WMS><Service name="TMS">
