@@ -18,7 +18,6 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from heph_dagster.gibs import grid
 from heph_dagster.gibs.animation import export_animation
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.box import Box
@@ -125,15 +124,15 @@ def export_images(selection: Selection, kind: str | None, tile_resolution: str |
     Raises:
         ValueError: The options do not go together.
     """
-    resolution = None if tile_resolution is None else grid.resolution(tile_resolution)
-    if resolution is not None and (selection.bbox is not None or selection.epsg != 4326):
-        raise ValueError("--tile_resolution gives the size of the whole world in EPSG:4326: leave it out")
+    layer, epsg = selection.layer, selection.epsg
+    resolution = None if tile_resolution is None else layer.resolution(tile_resolution, epsg)
+    if resolution is not None and selection.bbox is not None:
+        raise ValueError("--tile_resolution gives the size of the whole world: leave out --bbox or it")
 
     def export(mosaic: Path) -> Path:
-        if resolution and Box.open(mosaic).georeference.across > grid.grid(4326).resolution(resolution.level):
+        if resolution and Box.open(mosaic).georeference.across > layer.grid(epsg).resolution(resolution.level):
             raise RasterError(f"{mosaic} is too coarse for {resolution.name}: download level {resolution.level}")
-        size = resolution.size if resolution else None
-        return export_image(mosaic, kind or selection.layer.format, size, selection.bbox)
+        return export_image(mosaic, kind or layer.format, resolution and resolution.size, selection.bbox)
 
     return _each_day(selection, export, os.cpu_count())
 

@@ -70,6 +70,18 @@ def test_an_image_of_a_box_and_one_of_the_tables_size(tmp_path: Path, catalogue:
     assert f"2020-09-25: {mosaic} is too coarse for 8km: download level 3" in result.stderr
 
 
+def test_the_pole_has_sizes_and_boxes_too(root: Path, catalogue: Catalogue) -> None:
+    mosaic = mosaic_path(root, 3413, DAYS[0], catalogue[VIIRS])
+    pixels = noise(grid(3413).window(0))
+    write_mosaic(mosaic, pixels, grid(3413).window(0))
+    options = (*FIRST, "--epsg", 3413, "--format", "png")
+    heph("export", "image", VIIRS, *options, "--tile_resolution", "16km")
+    np.testing.assert_array_equal(read_pixels(mosaic.with_suffix(".png")), pixels[1::2, 1::2])
+    heph("export", "image", VIIRS, *options, "--bbox", -819200, 0, 81920, 409600)
+    box = mosaic.with_name(f"{VIIRS}.bbox_-819200_0_81920_409600.png")
+    np.testing.assert_array_equal(read_pixels(box), pixels[462:512, 412:522])
+
+
 def test_tiles_take_gibs_downloaders_options(root: Path) -> None:
     arguments = ("--tile-width", 256, "--tile-height", 300, "--tile-overlap", 0.25)
     report = json.loads(heph("export", "tiles", VIIRS, *FIRST, *arguments, "--format", "png", "--json").stdout)
@@ -122,7 +134,7 @@ def test_a_damaged_day_does_not_keep_the_others(root: Path) -> None:
     [
         (
             ["image", VIIRS, "--tile_resolution", "16km", "--bbox", "0", "0", "9", "9"],
-            "--tile_resolution gives the size",
+            "--tile_resolution gives the size of the whole world",
         ),
         (["image", VIIRS, "--tile_resolution", "3km"], "unknown tile resolution '3km'"),
         (["image", VIIRS, "--bbox", "9", "0", "9", "9"], "is empty: give it as west, south, east, north"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from fractions import Fraction
@@ -18,6 +19,7 @@ DEFAULT_WIDTHS = (320, 1920)
 """Least and greatest width in px of an animation for which none is asked: dates are legible, browsers play it."""
 
 _EDGES = (64, 8192)
+_PALETTE_PIXELS = 250_000
 # Quality 18 is called visually lossless in x264's documentation. A key frame every ten days lets players jump to a day;
 # days look little alike, so that it costs little. Frames that x264 holds back to look ahead are memory.
 _X264 = {"crf": "18", "g": "10", "rc-lookahead": "10"}
@@ -137,10 +139,14 @@ def _write_gif(path: Path, frames: Iterable[Image], size: tuple[int, int], fps: 
     from PIL import Image as Pillow
 
     milliseconds = 1000 / fps
+    step = math.ceil(math.sqrt(size[0] * size[1] / _PALETTE_PIXELS))
     with path.open("wb") as file:
         header, _ = GifImagePlugin.getheader(Pillow.new("P", size), info={"loop": 0, "duration": milliseconds})
         file.writelines(header)
         for frame in frames:
-            picture = Pillow.fromarray(frame).quantize(256)
+            # A large frame gets the palette of a part of its pixels: ten times as fast, and nearly as good.
+            picture = Pillow.fromarray(frame[::step, ::step]).quantize(256)
+            if step > 1:
+                picture = Pillow.fromarray(frame).quantize(palette=picture, dither=Pillow.Dither.NONE)
             file.writelines(GifImagePlugin.getdata(picture, duration=milliseconds, include_color_table=True))
         file.write(b";")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
-from heph_dagster.gibs.grid import BBox
+from heph_dagster.gibs.grid import BBox, grid
 from heph_dagster.gibs.raster import Image, RasterError, gdal, open_raster, read_dataset
 
 # An edge this near to a pixel's edge is meant to be it: coordinates are written with few decimals.
@@ -120,9 +120,10 @@ class Box:
         return self.georeference.bounds(self.window)
 
     @property
-    def whole_world(self) -> bool:
-        """Whether the box is all of EPSG:4326."""
-        return self.georeference.geographic and self.bounds == (-180, -90, 180, 90)
+    def whole(self) -> bool:
+        """Whether the box is all of its projection's imagery."""
+        # The polar projections have one extent.
+        return self.bounds == grid(4326 if self.georeference.geographic else 3413).extent
 
 
 def pixel_window(georeference: Georeference, size: tuple[int, int], bbox: BBox) -> PixelWindow:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from heph_dagster.files import replacing
 from heph_dagster.gibs.box import Box, PixelWindow
 from heph_dagster.gibs.grid import TILE_SIZE, BBox, Resolution
 from heph_dagster.gibs.raster import Image, RasterError, gdal, palette_of
 from heph_dagster.gibs.tile_index import INDEX, write_index
-from heph_dagster.gibs.tiling import QUALITY, Tiling, pad, write_tiles
+from heph_dagster.gibs.tiling import QUALITY, Boundary, Tiling, pad, write_tiles
 
 _DRIVERS = {"jpg": "JPEG", "png": "PNG", "tif": "COG"}
 _WORLD_FILES = {"jpg": ".jgw", "png": ".pgw"}
+# What a box adds to a name.
+_BOX = r"(\.bbox(_[-+.e\d]+){4})?"
 _LONGEST_EDGE = {"jpg": 65_500, "png": 1_000_000, "tif": 10_000_000}
 
 
@@ -36,12 +38,10 @@ def export_image(mosaic: Path, kind: str, size: tuple[int, int] | None = None, b
     """
     box = Box.open(mosaic, bbox)
     if size is not None:
-        _check_whole_world(box)
-    _check_opaque(box, kind)
+        _check_whole(box)
     target = mosaic.with_name(f"{_box_name(mosaic, bbox)}.{kind}")
-    whole = (0, 0, *box.window[2:])
     try:
-        write_image(box.dataset, target, kind, whole, size or whole[2:])
+        write_image(box.dataset, target, kind, (0, 0, *box.window[2:]), size or box.window[2:])
     except RuntimeError as error:
         raise RasterError(f"{mosaic} cannot be exported: {error}") from error
     return target
@@ -62,12 +62,11 @@ def write_image(source: Any, target: Path, kind: str, window: tuple[int, int, in
         RuntimeError: GDAL cannot read or write the pixels.
     """
     width, height = size
-    if kind == "jpg" and source.RasterCount == 4:
-        raise RasterError(f"{target.stem} has transparency, which a jpg cannot hold: export png or tif")
     if max(width, height) > _LONGEST_EDGE[kind]:
         raise RasterError(
             f"a {kind} of {width} x {height} px cannot be: export tiles, or a tif, or a coarser resolution"
         )
+    _check_opaque(source, target.stem, kind)
     with replacing(target) as part:
         _translate(source, part, kind, window, size)
     if kind in _WORLD_FILES:
@@ -75,7 +74,7 @@ def write_image(source: Any, target: Path, kind: str, window: tuple[int, int, in
         left, top = left + window[0] * step_x, top + window[1] * step_y
         across, down = step_x * window[2] / width, step_y * window[3] / height
         lines = (across, 0.0, 0.0, down, left + across / 2, top + down / 2)
-        with replacing(target.with_name(f"{target.name.removesuffix(f'.{kind}')}{_WORLD_FILES[kind]}")) as part:
+        with replacing(target.with_suffix(_WORLD_FILES[kind])) as part:
             part.write_text("".join(f"{line!r}\n" for line in lines), "ascii")
 
 
@@ -99,8 +98,8 @@ def export_tiles(mosaic: Path, kind: str, resolution: Resolution) -> Path:
     import cv2
 
     box = Box.open(mosaic)
-    _check_whole_world(box)
-    _check_opaque(box, kind)
+    _check_whole(box)
+    _check_opaque(box.dataset, mosaic.stem, kind)
     cols, rows = resolution.grid
     if box.window.width % cols or box.window.height % rows:
         raise RasterError(f"{mosaic} is too coarse for {cols} x {rows} tiles: download level {resolution.level}")
@@ -140,7 +139,7 @@ def export_tiling(mosaic: Path, kind: str, tiling: Tiling, bbox: BBox | None = N
         ValueError: No tile lies inside the image, see `Tiling.windows`.
     """
     box = Box.open(mosaic, bbox)
-    _check_opaque(box, kind)
+    _check_opaque(box.dataset, mosaic.stem, kind)
     windows = tiling.windows(*box.window[2:])
     name = _box_name(mosaic, bbox)
     if tiling.boundary != Tiling.boundary:
@@ -153,17 +152,38 @@ def export_tiling(mosaic: Path, kind: str, tiling: Tiling, bbox: BBox | None = N
 
     (folder / INDEX).unlink(missing_ok=True)
     write_tiles(box, windows, path_of, lambda pixels: pad(pixels, tiling.width, tiling.height))
-    names = [path_of(window).name for window in windows]
-    index = write_index(folder, box, zip(names, map(box.of_mosaic, windows), strict=True))
-    _remove_others(folder, mosaic.stem, set(names))
+    tiles = {path_of(window).name: box.of_mosaic(window) for window in windows}
+    index = write_index(folder, box, tiles.items())
+    for path in folder.iterdir():
+        if _is_tile(path, mosaic.stem) and path.name not in tiles:
+            path.unlink()
     return index
 
 
-def _remove_others(folder: Path, stem: str, names: set[str]) -> None:
-    ours = re.compile(re.escape(stem) + r"_\d+-\d+\.(jpg|png)")
-    for path in folder.iterdir():
-        if ours.fullmatch(path.name) and path.name not in names:
-            path.unlink()
+def exported_files(mosaic: Path) -> list[Path]:
+    """The images, world files, tiles and their indices that were written from a day's mosaic.
+
+    Args:
+        mosaic: The `.mrf` file, which may be gone.
+    """
+    layer, kinds = re.escape(mosaic.stem), "|".join(_DRIVERS)
+    endings = "|".join([kinds, *(suffix[1:] for suffix in _WORLD_FILES.values())])
+    # Not by a pattern of the shell: one layer's name may be another's with `_Tile_` and more behind it.
+    image = re.compile(rf"{layer}{_BOX}\.({endings})", re.ASCII)
+    tile = re.compile(rf"{layer}_Tile_\d+-\d+\.({kinds})", re.ASCII)
+    tiling = re.compile(rf"{layer}{_BOX}(\.({'|'.join(get_args(Boundary))}))?", re.ASCII)
+    tiles = mosaic.parent / "tiles"
+    found = [path for path in mosaic.parent.glob("*") if image.fullmatch(path.name)]
+    found += [path for path in tiles.glob("*") if tile.fullmatch(path.name)]
+    for folder in tiles.glob("*x*_*/*"):
+        if tiling.fullmatch(folder.name):
+            found += [path for path in folder.glob("*") if path.name == INDEX or _is_tile(path, mosaic.stem)]
+    return sorted(found)
+
+
+def _is_tile(path: Path, stem: str) -> bool:
+    """Whether a file in a folder of overlapping tiles is one of them; people keep labels beside them."""
+    return re.fullmatch(rf"{re.escape(stem)}_\d+-\d+\.(jpg|png)", path.name, re.ASCII) is not None
 
 
 def _box_name(mosaic: Path, bbox: BBox | None) -> str:
@@ -171,15 +191,15 @@ def _box_name(mosaic: Path, bbox: BBox | None) -> str:
     return mosaic.stem if bbox is None else f"{mosaic.stem}.bbox_{'_'.join(f'{edge:.12g}' for edge in bbox)}"
 
 
-def _check_whole_world(box: Box) -> None:
-    if not box.whole_world:
+def _check_whole(box: Box) -> None:
+    if not box.whole:
         raise RasterError(f"{box.mosaic} is not of the whole world: gibs-ml's sizes and tiles are cut from that only")
 
 
-def _check_opaque(box: Box, kind: str) -> None:
-    entries = palette_of(box.dataset) or ()
-    if kind == "jpg" and (box.dataset.RasterCount == 4 or any(alpha < 255 for *_, alpha in entries)):
-        raise RasterError(f"{box.mosaic} has transparency, which a jpg cannot hold: export png or tif")
+def _check_opaque(source: Any, name: str, kind: str) -> None:
+    entries = palette_of(source) or ()
+    if kind == "jpg" and (source.RasterCount == 4 or any(alpha < 255 for *_, alpha in entries)):
+        raise RasterError(f"{name} has transparency, which a jpg cannot hold: export png or tif")
 
 
 def _translate(source: Any, part: Path, kind: str, window: tuple[int, int, int, int], size: tuple[int, int]) -> None:
@@ -196,23 +216,3 @@ def _translate(source: Any, part: Path, kind: str, window: tuple[int, int, int, 
         rgbExpand={"png": "rgba", "jpg": "rgb"}.get(kind) if paletted else None,
         creationOptions={"jpg": [f"QUALITY={QUALITY}"], "png": [], "tif": ["COMPRESS=DEFLATE"]}[kind],
     ).FlushCache()
-
-
-def exported_files(mosaic: Path) -> list[Path]:
-    """The images, world files and tiles of a day that were written from its mosaic, boxes and indexes included.
-
-    Args:
-        mosaic: The `.mrf` file, which may be gone.
-    """
-    # Not by a pattern of the shell: one layer's name may be another's with `_Tile_` and more behind it.
-    stem, kinds = re.escape(mosaic.stem), "|".join([*_DRIVERS, *(suffix[1:] for suffix in _WORLD_FILES.values())])
-    image = re.compile(rf"{stem}(\.bbox_[-+_.e\d]+)?\.({kinds})", re.ASCII)
-    tile = re.compile(rf"{stem}_Tile_\d+-\d+\.({kinds})", re.ASCII)
-    tiling = re.compile(rf"{stem}(\.bbox_[-+_.e\d]+)?(\.(include|discard)-incomplete-tiles)?", re.ASCII)
-    folder = mosaic.parent / "tiles"
-    files = [path for path in mosaic.parent.glob("*") if image.fullmatch(path.name)]
-    files += [path for path in folder.glob("*") if tile.fullmatch(path.name)]
-    for tiles in folder.glob("*/*"):
-        if tiling.fullmatch(tiles.name):
-            files += tiles.glob("*")
-    return sorted(files)

@@ -90,10 +90,7 @@ def raster_size(path: Path) -> tuple[int, int]:
     Raises:
         RasterError: GDAL cannot read the file.
     """
-    try:
-        dataset = gdal().Open(str(path))
-    except RuntimeError as error:
-        raise RasterError(f"{path} cannot be read as an image: {error}") from error
+    dataset = open_raster(path)
     return dataset.RasterXSize, dataset.RasterYSize
 
 

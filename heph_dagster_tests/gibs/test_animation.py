@@ -84,6 +84,17 @@ def test_a_gif_has_the_days_own_pixels(tmp_path: Path) -> None:
         assert (picture.info["loop"], picture.info["duration"]) == (0, 250)
 
 
+def test_a_large_gif_is_near_its_colours(tmp_path: Path) -> None:
+    window = grid(4326).window(1)
+    x, y = np.meshgrid(np.arange(1280), np.arange(640))
+    pixels = np.dstack([x // 8 + 40, y // 4 + 40, np.full_like(x, 90)]).astype(np.uint8)
+    pixels[200:400, 300:900] = 0
+    days = {DAYS[0]: write_mosaic(tmp_path / "a.mrf", pixels, window)}
+    (frame,) = gif_frames(export_animation(tmp_path / "a.gif", days))
+    assert not frame[200:400, 300:900].any()
+    assert np.abs(frame[:500].astype(int) - pixels[:500]).max() <= 16
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])
 def test_a_day_without_a_mosaic_says_so(tmp_path: Path, suffix: str) -> None:
     path = export_animation(tmp_path / f"days{suffix}", plain(tmp_path))

@@ -124,7 +124,7 @@ def test_pixels_of_a_box_are_the_mosaics(tmp_path: Path) -> None:
     np.testing.assert_array_equal(box.read(), pixels[53:160, 160:400])
     np.testing.assert_array_equal(box.read(PixelWindow(10, 20, 30, 40)), pixels[73:113, 170:200])
     assert box.bounds == (-90, 0, 45, 60.1875)
-    assert not box.whole_world
+    assert not box.whole
 
 
 def test_a_box_across_the_antimeridian_is_joined(tmp_path: Path) -> None:
@@ -169,12 +169,14 @@ def test_metres_at_the_pole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(box.read(), pixels[462:512, 412:522])
 
 
-def test_the_whole_world_is_told_from_a_part(tmp_path: Path) -> None:
-    assert Box.open(write_mosaic(tmp_path / "a.mrf", noise())).whole_world
+def test_the_whole_is_told_from_a_part(tmp_path: Path) -> None:
+    assert Box.open(write_mosaic(tmp_path / "a.mrf", noise())).whole
+    polar = grid(3031).window(0)
+    assert Box.open(write_mosaic(tmp_path / "p.mrf", noise(polar), polar)).whole
     # Twice as wide as high, as the world is.
     window = grid(4326).window(2, (-179, 20, -40, 89))
     assert (window.cols, window.rows) == (2, 1)
-    assert not Box.open(write_mosaic(tmp_path / "b.mrf", noise(window), window)).whole_world
+    assert not Box.open(write_mosaic(tmp_path / "b.mrf", noise(window), window)).whole
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -97,6 +97,18 @@ def test_tiles_are_as_gdal_cuts_them(tmp_path: Path, catalogue: Catalogue, level
         np.testing.assert_array_equal(tile, read_pixels(expected))
 
 
+def test_the_pole_is_a_world_too(tmp_path: Path) -> None:
+    window = grid(3031).window(0)
+    pixels = noise(window)
+    path = write_mosaic(tmp_path / "a.mrf", pixels, window)
+    coarse, own = RESOLUTIONS[3031]["16km"], RESOLUTIONS[3031]["8km"]
+    np.testing.assert_array_equal(read_pixels(export_image(path, "png", coarse.size)), pixels[1::2, 1::2])
+    folder = export_tiles(path, "png", coarse)
+    np.testing.assert_array_equal(read_pixels(folder / "a_Tile_0-0.png"), pixels[1::2, 1::2])
+    export_tiles(path, "png", own)
+    np.testing.assert_array_equal(read_pixels(folder / "a_Tile_1-0.png"), pixels[:512, 512:])
+
+
 def test_a_box_is_an_image_of_its_own(tmp_path: Path) -> None:
     pixels = noise()
     path = write_mosaic(tmp_path / "a.mrf", pixels)
@@ -229,4 +241,4 @@ def test_what_cannot_be_exported_is_named(mosaic: Path, tmp_path: Path) -> None:
     with pytest.raises(RasterError, match=r"part.mrf is not of the whole world"):
         export_image(tmp_path / "part.mrf", "png", (1024, 512))
     with pytest.raises(RasterError, match="is too coarse for 4096 x 2048 tiles: download level 11"):
-        export_tiles(mosaic, "png", RESOLUTIONS[4326]["31.25m"])
+        export_tiles(mosaic, "png", RESOLUTIONS[EPSG]["31.25m"])

@@ -58,6 +58,25 @@ def test_all_imagery_of_an_old_day_goes_and_what_was_found_out_stays(tmp_path: P
     assert old_days(tmp_path, [viirs], [EPSG], YOUNG) == []
 
 
+def test_labels_beside_tiles_stay(tmp_path: Path, viirs: Layer) -> None:
+    mosaic = make(tmp_path, viirs, OLD)
+    box = (170.5, -1e-05, -170, 20.25)
+    export_image(mosaic, "png", bbox=box)
+    label = export_tiling(mosaic, "jpg", Tiling(320, 320, 0)).with_name(f"{VIIRS}_0-0.txt")
+    export_tiling(mosaic, "jpg", Tiling(320, 320, 0, "include-incomplete-tiles"), box)
+    assert len(files(tmp_path)) == 3 + 2 + 3 + 2
+    strangers = {
+        label,
+        mosaic.with_name(f"{VIIRS}.bbox_1_2_3.jpg"),
+        label.parent.with_name(f"{VIIRS}.other") / "index.csv",
+    }
+    for path in strangers:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("dear", "utf-8")
+    assert remove_all(tmp_path, viirs) == [mosaic]
+    assert {tmp_path / name for name in files(tmp_path)} == strangers
+
+
 def test_the_first_day_that_stays_stays(tmp_path: Path, viirs: Layer) -> None:
     kept, old = make(tmp_path, viirs, YOUNG), make(tmp_path, viirs, OLD)
     assert remove_all(tmp_path, viirs) == [old]
