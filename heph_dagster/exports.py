@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -25,8 +24,11 @@ from heph_dagster.gibs.box import Box
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.export import export_image, export_tiling
 from heph_dagster.gibs.grid import BBox
+from heph_dagster.gibs.partial import StorageError
+from heph_dagster.gibs.periods import span_text
 from heph_dagster.gibs.raster import RasterError
 from heph_dagster.gibs.tiling import Tiling
+from heph_dagster.pools import stopping_pool
 from heph_dagster.settings import Settings
 
 
@@ -84,7 +86,7 @@ class _Report:
 
     selection: Selection
     files: list[Path] = field(default_factory=list)
-    failed: dict[date, RasterError] = field(default_factory=dict)
+    failed: dict[date, RasterError | StorageError] = field(default_factory=dict)
 
     def end(self) -> int:
         """Print the report.
@@ -107,7 +109,7 @@ class _Report:
             for day, error in self.failed.items():
                 click.echo(f"{day}: {error}", err=True)
             if missing:
-                click.echo(f"{len(missing)} days are not on disk: {', '.join(map(str, missing))}", err=True)
+                click.echo(f"{len(missing)} days are not on disk: {span_text(missing)}", err=True)
         return 1 if missing or self.failed else 0
 
 
@@ -125,12 +127,14 @@ def export_images(selection: Selection, kind: str | None, tile_resolution: str |
     Raises:
         ValueError: The options do not go together.
     """
-    resolution = None if tile_resolution is None else grid.resolution(tile_resolution)
-    if resolution is not None and (selection.bbox is not None or selection.epsg != 4326):
-        raise ValueError("--tile_resolution gives the size of the whole world in EPSG:4326: leave it out")
+    resolution = None if tile_resolution is None else grid.resolution(tile_resolution, selection.epsg)
+    if resolution is not None and selection.bbox is not None:
+        raise ValueError("--tile_resolution gives the size of the whole world: leave it or --bbox out")
+
+    pixel = grid.grid(selection.epsg).resolution(resolution.level) if resolution else 0
 
     def export(mosaic: Path) -> Path:
-        if resolution and Box.open(mosaic).georeference.across > grid.grid(4326).resolution(resolution.level):
+        if resolution and Box.open(mosaic).georeference.across > pixel:
             raise RasterError(f"{mosaic} is too coarse for {resolution.name}: download level {resolution.level}")
         size = resolution.size if resolution else None
         return export_image(mosaic, kind or selection.layer.format, size, selection.bbox)
@@ -183,21 +187,21 @@ def export_movie(selection: Selection, target: Path, fps: float, width: int | No
 def _each_day(selection: Selection, export: Callable[[Path], Path], workers: int | None) -> int:
     report = _Report(selection)
     mosaics = {day: mosaic for day, mosaic in selection.days.items() if mosaic is not None}
-    with _progress(selection, len(mosaics)) as advance, ThreadPoolExecutor(workers) as pool:
+    with _progress(selection, len(mosaics)) as advance, stopping_pool(workers) as pool:
         for day, result in zip(mosaics, pool.map(partial(_attempt, export), mosaics.values()), strict=True):
-            if isinstance(result, RasterError):
-                report.failed[day] = result
-            else:
+            if isinstance(result, Path):
                 report.files.append(result)
+            else:
+                report.failed[day] = result
             advance()
     return report.end()
 
 
-def _attempt(export: Callable[[Path], Path], mosaic: Path) -> Path | RasterError:
+def _attempt(export: Callable[[Path], Path], mosaic: Path) -> Path | RasterError | StorageError:
     """A damaged day does not keep the others."""
     try:
         return export(mosaic)
-    except RasterError as error:
+    except (RasterError, StorageError) as error:
         return error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
-from heph_dagster.gibs.grid import BBox
+from heph_dagster.gibs.grid import GRIDS, BBox
 from heph_dagster.gibs.raster import Image, RasterError, gdal, open_raster, read_dataset
 
 # An edge this near to a pixel's edge is meant to be it: coordinates are written with few decimals.
@@ -121,8 +121,9 @@ class Box:
 
     @property
     def whole_world(self) -> bool:
-        """Whether the box is all of EPSG:4326."""
-        return self.georeference.geographic and self.bounds == (-180, -90, 180, 90)
+        """Whether the box is all of a projection's imagery."""
+        geographic = self.georeference.geographic
+        return any(grid.extent == self.bounds for grid in GRIDS.values() if (grid.epsg == 4326) == geographic)
 
 
 def pixel_window(georeference: Georeference, size: tuple[int, int], bbox: BBox) -> PixelWindow:
