@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -24,8 +23,11 @@ from heph_dagster.gibs.box import Box
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.export import export_image, export_tiling
 from heph_dagster.gibs.grid import BBox
+from heph_dagster.gibs.partial import StorageError
+from heph_dagster.gibs.periods import span_text
 from heph_dagster.gibs.raster import RasterError
 from heph_dagster.gibs.tiling import Tiling
+from heph_dagster.pools import stopping_pool
 from heph_dagster.settings import Settings
 
 
@@ -83,7 +85,7 @@ class _Report:
 
     selection: Selection
     files: list[Path] = field(default_factory=list)
-    failed: dict[date, RasterError] = field(default_factory=dict)
+    failed: dict[date, RasterError | StorageError] = field(default_factory=dict)
 
     def end(self) -> int:
         """Print the report.
@@ -106,7 +108,7 @@ class _Report:
             for day, error in self.failed.items():
                 click.echo(f"{day}: {error}", err=True)
             if missing:
-                click.echo(f"{len(missing)} days are not on disk: {', '.join(map(str, missing))}", err=True)
+                click.echo(f"{len(missing)} days are not on disk: {span_text(missing)}", err=True)
         return 1 if missing or self.failed else 0
 
 
@@ -182,21 +184,21 @@ def export_movie(selection: Selection, target: Path, fps: float, width: int | No
 def _each_day(selection: Selection, export: Callable[[Path], Path], workers: int | None) -> int:
     report = _Report(selection)
     mosaics = {day: mosaic for day, mosaic in selection.days.items() if mosaic is not None}
-    with _progress(selection, len(mosaics)) as advance, ThreadPoolExecutor(workers) as pool:
+    with _progress(selection, len(mosaics)) as advance, stopping_pool(workers) as pool:
         for day, result in zip(mosaics, pool.map(partial(_attempt, export), mosaics.values()), strict=True):
-            if isinstance(result, RasterError):
-                report.failed[day] = result
-            else:
+            if isinstance(result, Path):
                 report.files.append(result)
+            else:
+                report.failed[day] = result
             advance()
     return report.end()
 
 
-def _attempt(export: Callable[[Path], Path], mosaic: Path) -> Path | RasterError:
+def _attempt(export: Callable[[Path], Path], mosaic: Path) -> Path | RasterError | StorageError:
     """A damaged day does not keep the others."""
     try:
         return export(mosaic)
-    except RasterError as error:
+    except (RasterError, StorageError) as error:
         return error
 
 

@@ -13,7 +13,8 @@ from heph_dagster.gibs.archive import write_day
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.raster import gdal, read_pixels
 from heph_dagster.gibs.server import running_server
-from heph_dagster_tests.conftest import DAYS, FIRES, NDVI, VIIRS, earth, fires
+from heph_dagster_tests.conftest import DAYS, FIRES, NDVI, NO_DATA, VIIRS, earth, fires
+from heph_dagster_tests.servers import counted
 from heph_dagster_tests.test_cli import heph
 
 RANGE = ("--start_date", "2020-09-25", "--end_date", "2020-09-27", "--level", "1")
@@ -45,6 +46,43 @@ def test_a_range_comes_as_mosaics_and_images(tmp_path: Path) -> None:
     assert [day["outcome"] for day in fresh["days"]] == ["unchanged", "unchanged"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tile_resolution", "1km"], "a jpg of 65536 x 32768 px cannot be: choose another format"),
+        (["--layer_name", NO_DATA, "--format", "jpg"], "has transparency, which a jpg cannot hold: export png or tif"),
+        (["--bbox", "350", "-10", "370", "10"], "leaves the globe"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_asked(
+    tmp_path: Path,
+    archive: Path,
+    catalogue: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    with counted(archive, catalogue) as (url, statuses):
+        monkeypatch.setenv("HEPH_GIBS_URL", url)
+        result = heph("download", *RANGE[:4], "--output_dir", tmp_path, *arguments, code=1)
+    assert message in result.output
+    assert not statuses
+
+
+def test_a_day_whose_image_cannot_be_written_has_failed(tmp_path: Path) -> None:
+    image = tmp_path / "4326" / "2020-09-25" / f"{VIIRS}.jpg"
+    image.mkdir(parents=True)
+    report = json.loads(heph("download", *RANGE, "--output_dir", tmp_path, "--json", code=1).stdout)
+    assert [day["day"] for day in report["days"]] == ["2020-09-26"]
+    assert report["failed"] == {
+        "2020-09-25": f"cannot write what is exported from {image.with_suffix('.mrf')}: Is a directory. "
+        "Make room or mend the folder, then run the same again"
+    }
+    image.rmdir()
+    assert "2 days (2 kept)" in heph("download", *RANGE, "--output_dir", tmp_path).stdout
+    assert read_pixels(image).shape == (640, 1280, 3)
+
+
 def test_missing_days_are_listed_and_end_with_an_error_code(tmp_path: Path) -> None:
     arguments = ("--start_date", "2020-09-26", "--end_date", "2020-09-29", "--level", "1", "--output_dir", tmp_path)
     assert "The server does not have 1 days: 2020-09-27" in heph("download", *arguments, code=1).output
@@ -57,6 +95,26 @@ def test_the_next_download_starts_where_the_last_ended(tmp_path: Path) -> None:
     report = json.loads(heph("download", *arguments, code=1).stdout)
     assert [day["day"] for day in report["days"]] == ["2020-09-28"]
     assert report["missing"] == ["2020-09-27"]
+    # The day that is missing is asked for again, and nothing else is new.
+    result = heph("download", *arguments)
+    assert json.loads(result.stdout)["missing"] == ["2020-09-27"]
+    assert "nothing new" in result.stderr
+
+
+def test_nothing_new_is_no_error(tmp_path: Path) -> None:
+    heph("download", *RANGE, "--output_dir", tmp_path)
+    arguments = ("--since-last-check", *RANGE[2:], "--output_dir", tmp_path)
+    assert heph("download", *arguments).stdout == "nothing new: the days before 2020-09-27 have been checked\n"
+    assert json.loads(heph("download", *arguments, "--json").stdout)["days"] == []
+
+
+def test_a_failed_day_is_where_the_next_check_starts(tmp_path: Path) -> None:
+    (tmp_path / "4326" / "2020-09-26" / f"{VIIRS}.jpg").mkdir(parents=True)
+    heph("download", *RANGE, "--output_dir", tmp_path, code=1)
+    (tmp_path / "4326" / "2020-09-26" / f"{VIIRS}.jpg").rmdir()
+    arguments = ("--since-last-check", *RANGE[2:], "--output_dir", tmp_path, "--json")
+    report = json.loads(heph("download", *arguments).stdout)
+    assert [(day["day"], day["outcome"]) for day in report["days"]] == [("2020-09-26", "kept")]
 
 
 def test_a_box_and_a_format(tmp_path: Path) -> None:
@@ -126,7 +184,7 @@ def test_fires_come_as_tiles_of_the_world(tmp_path: Path) -> None:
 def test_an_old_name_tells_the_new_one(tmp_path: Path) -> None:
     hint = "GIBS continues MODIS_Fires_All as MODIS_Combined_Thermal_Anomalies_All"
     result = heph("download", "--layer_name", "MODIS_Fires_All", *RANGE, "--output_dir", tmp_path, code=1)
-    assert f"does not have 2 days: 2020-09-25, 2020-09-26; {hint}" in result.output
+    assert f"does not have 2 days: 2020-09-25 to 2020-09-26; {hint}" in result.output
     assert f"has no days of MODIS_Fires_All; {hint}" in heph("days", "MODIS_Fires_All", code=1).output
 
 

@@ -51,7 +51,7 @@ def test_days_that_are_missing_are_listed(root: Path) -> None:
     assert result.stderr.endswith("1 days are not on disk: 2020-09-27\n")
     assert len(result.stdout.splitlines()) == 3
     result = heph("export", "image", TERRA, *GAP, code=1)
-    assert "4 days are not on disk: 2020-09-25, 2020-09-26, 2020-09-27, 2020-09-28" in result.stderr
+    assert "4 days are not on disk: 2020-09-25 to 2020-09-28" in result.stderr
     assert result.stdout == ""
 
 

@@ -77,7 +77,7 @@ def usual_delay(root: Path, layer: Layer, epsg: int, today: date) -> Delay:
         epsg: Projection.
         today: Day up to which to look, 60 steps of the layer's cadence back.
     """
-    first = add_steps(today, layer.period, -_LOOK_BACK_STEPS)
+    first = add_steps(today, layer.period, -_LOOK_BACK_STEPS) or today
     delays = []
     for number in range((today - first).days):
         day = first + timedelta(days=number)
@@ -111,7 +111,11 @@ def find_stale(layer: Layer, periods: Iterable[Period], today: date, delay: Dela
     if newest is None:
         message = f"{name}: the server lists no days at all{layer.continuation}"
         return Stale(name, flagged=True, newest=None, due=None, delay=delay, message=message)
-    due = add_steps(newest, layer.period, 2) + timedelta(days=delay.days)
+    after_next = add_steps(newest, layer.period, 2)
+    if after_next is None:
+        message = f"{name}: the server lists days until {newest}, which are no days of imagery"
+        return Stale(name, flagged=True, newest=newest, due=None, delay=delay, message=message)
+    due = after_next + timedelta(days=delay.days)
     how = f"learned from {delay.learned_from} days on disk" if delay.learned_from else "the default"
     message = (
         f"{name}: the newest day on the server is {newest}, {(today - newest).days} days ago; the next is due by {due} "

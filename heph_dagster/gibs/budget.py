@@ -5,17 +5,14 @@ Source: GIBS API documentation, "Bulk downloading".
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from heph_dagster.files import replacing
 from heph_dagster.gibs.client import GibsClient
+from heph_dagster.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +22,8 @@ _WINDOW = timedelta(hours=24)
 
 def recent_requests(root: Path) -> int:
     """Requests of the last 24 hours for days below a data root, to within the hour."""
-    return sum(_read(root).values())
+    since = _hour(_WINDOW)
+    return sum(count for hour, count in _hours(root).read().items() if hour >= since)
 
 
 @contextmanager
@@ -44,24 +42,16 @@ def budget_of(root: Path, client: GibsClient) -> Iterator[None]:
 
 
 def _add(root: Path, requests: int) -> None:
-    folder = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        hours = _read(root)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H")
+    now, since = _hour(), _hour(_WINDOW)
+    with _hours(root).changing() as hours:
+        for hour in [hour for hour in hours if hour < since]:
+            del hours[hour]
         hours[now] = hours.get(now, 0) + requests
-        with replacing(root / _FILE) as part:
-            part.write_text(json.dumps(hours, indent=2, sort_keys=True) + "\n", "utf-8")
-    finally:
-        os.close(folder)
 
 
-def _read(root: Path) -> dict[str, int]:
-    path = root / _FILE
-    if not path.exists():
-        return {}
-    since = (datetime.now(UTC) - _WINDOW).strftime("%Y-%m-%dT%H")
-    try:
-        return {hour: int(count) for hour, count in json.loads(path.read_text("utf-8")).items() if hour >= since}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is not a count of requests by the hour ({error}): delete it") from error
+def _hours(root: Path) -> Store[int]:
+    return Store(root / _FILE, "a count of requests by the hour", int)
+
+
+def _hour(ago: timedelta = timedelta()) -> str:
+    return f"{datetime.now(UTC) - ago:%Y-%m-%dT%H}"

@@ -11,7 +11,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,6 +43,10 @@ logger = logging.getLogger(__name__)
 
 class GibsError(HephError):
     """A request that GIBS did not answer as it should."""
+
+
+class UnreachableError(GibsError):
+    """A server to which no connection is possible."""
 
 
 class DayNotAvailableError(GibsError):
@@ -167,6 +172,7 @@ class GibsClient:
         self.backoff = backoff
         self.timeout = timeout
         self.requests = self.requests_before = 0
+        self._warned = False
 
     async def __aenter__(self) -> Self:
         self._allowed = min(_FIRST_REQUESTS, self.connections)
@@ -246,9 +252,10 @@ class GibsClient:
         """Ask for an address; passing faults are tried again, five times in all.
 
         Raises:
+            UnreachableError: No connection was possible, at the last try either.
             GibsError: All tries failed.
         """
-        fault = ""
+        fault, connected = "", True
         for attempt in range(_ATTEMPTS):
             if attempt:
                 wait = self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load only
@@ -259,12 +266,13 @@ class GibsClient:
                         await asyncio.sleep(pause)
                     answer = await self._ask(url, headers)
             except aiohttp.ClientConnectorCertificateError as error:
-                raise GibsError(
-                    f"{url} cannot be trusted: {error.certificate_error}. If your network has a certificate authority "
-                    "of its own, name its PEM file in HEPH_CA_BUNDLE"
+                raise UnreachableError(
+                    f"{self.url} cannot be trusted: {error.certificate_error}. If your network has a certificate "
+                    "authority of its own, name its PEM file in HEPH_CA_BUNDLE"
                 ) from error
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
                 fault = str(error) or type(error).__name__
+                connected = not isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
                 continue
             except aiohttp.ClientError as error:
                 raise GibsError(f"{url} cannot be asked: {error}") from error
@@ -273,17 +281,21 @@ class GibsClient:
                     self._allowed += 1
                     self._slots.release()
                 return answer
-            fault = f"status {answer.status}"
-            with suppress(ValueError):
-                # The server speaks for all requests: none goes out before it wants to be asked again.
-                pause = min(float(answer.headers.get("Retry-After", "")), _LONGEST_WAIT)
-                self._paused_until = max(self._paused_until, time.monotonic() + pause)
+            fault, connected = f"status {answer.status}", True
+            # The server speaks for all requests: none goes out before it wants to be asked again.
+            self._paused_until = max(self._paused_until, time.monotonic() + _retry_after(answer))
+        if not connected:
+            raise UnreachableError(
+                f"no connection to {self.url}, tried {_ATTEMPTS} times, at last with: {fault}. "
+                "Is the server up and reachable?"
+            )
         raise GibsError(f"{url} failed {_ATTEMPTS} times, at last with: {fault}. Is the server up and reachable?")
 
     async def _ask(self, url: str, headers: Mapping[str, str] | None) -> Answer:
         self.requests += 1
-        if self.requests + self.requests_before == TILES_OF_A_DAY:
-            logger.warning("%s requests in 24 hours: %s", TILES_OF_A_DAY, BUDGET_ADVICE)
+        if not self._warned and (count := self.requests + self.requests_before) >= TILES_OF_A_DAY:
+            logger.warning("%s requests in 24 hours: %s", count, BUDGET_ADVICE)
+            self._warned = True
         async with self._session.get(url, headers=headers) as response:
             body = bytearray()
             async for part in response.content.iter_any():
@@ -293,3 +305,19 @@ class GibsClient:
                         f"{url} answered with more than {_LARGEST_ANSWER >> 20} MB, too much for any answer"
                     )
             return Answer(url, response.status, response.headers, bytes(body))
+
+
+def _retry_after(answer: Answer) -> float:
+    """Seconds for which an answer wants no further request, given as a number or as an HTTP date (RFC 9110, 10.2.3)."""
+    text = answer.headers.get("Retry-After", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return 0.0
+        # `-0000` as zone makes a date without one, which is UTC.
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        seconds = (moment - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0.0), _LONGEST_WAIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from typing import Literal, ParamSpec, TypeVar
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.budget import budget_of
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, GibsError
+from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, GibsError, UnreachableError
 from heph_dagster.gibs.grid import BBox, Tile
 from heph_dagster.gibs.manifest import Published, TileRecord
 from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
@@ -30,6 +31,10 @@ _FRESH = timedelta(minutes=10)
 """An older tile of an earlier try is asked for again with its entity tag: the day may have been replaced since."""
 _EMPTY_TILE_TAG = "1000000000000"
 _MEND = "mend it with heph verify --mend, or give --refresh to replace it"
+_DAYS_AT_ONCE = 16  # each has files open
+_DAYS_WITHOUT_CONNECTION = 2
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -112,7 +117,7 @@ async def fetch_day(
     day: date,
     *,
     damaged: Container[Tile] = (),
-    on_tiles: Callable[[date, int], None] = lambda *_: None,
+    on_tiles: Callable[[date, int, int], None] = lambda *_: None,
 ) -> FetchedDay:
     """Download a day; what was there stays until the new day is whole.
 
@@ -121,7 +126,8 @@ async def fetch_day(
         request: What is asked for.
         day: The day.
         damaged: Tiles of the day on disk that a refresh takes for lost.
-        on_tiles: Called with the day and a number of tiles each time some more of it are on disk.
+        on_tiles: Called with the day, a number of tiles, and the bytes that came for them, each time some more are on
+            disk.
 
     Raises:
         DayNotAvailableError: The server has no tile of the day, or answers with another day.
@@ -144,7 +150,7 @@ async def fetch_day(
         asked = {"server": client.url, "endpoint": client.endpoint, "window": str(layout.window), "replaces": replaced}
         with old or nullcontext():
             await _in_thread(partial.recover, asked, datetime.now(UTC) - _FRESH)
-            on_tiles(day, partial.tiles + partial.absent)
+            on_tiles(day, partial.tiles + partial.absent, 0)
             fetch = _Fetch(client, request, day, partial, old, damaged, on_tiles)
             return await _complete(fetch, started)
 
@@ -154,16 +160,18 @@ def fetch_days(
     request: DayRequest,
     days: Iterable[date],
     on_day: Callable[[FetchedDay | FailedDay], None] = lambda _: None,
-    on_tiles: Callable[[date, int], None] = lambda *_: None,
+    on_tiles: Callable[[date, int, int], None] = lambda *_: None,
 ) -> list[FetchedDay | FailedDay]:
     """Download days, several at once; a day that fails does not keep the others.
+
+    After two days in a row to which no connection was possible, the others fail at once.
 
     Args:
         client: A session that is not open yet.
         request: What is asked for.
         days: The days.
         on_day: Called with each day as it is done.
-        on_tiles: Called with the day and a number of tiles each time some more of it are on disk.
+        on_tiles: As for `fetch_day`.
 
     Returns:
         What became of each day, in the order of `days`.
@@ -174,14 +182,31 @@ def fetch_days(
     wanted = list(days)
     results: dict[date, FetchedDay | FailedDay] = {}
     # One day more than the connections need, so that they are not idle at a day's end.
-    at_once = 1 + -(-client.connections // request.layout.tiles)
+    at_once = min(1 + -(-client.connections // request.layout.tiles), _DAYS_AT_ONCE)
+    unreachable: list[UnreachableError] = []
+
+    def hopeless(day: date) -> bool:
+        on_disk = not request.refresh and mosaic_path(request.root, request.epsg, day, request.layer).exists()
+        return len(unreachable) >= _DAYS_WITHOUT_CONNECTION and not on_disk
+
+    async def attempt(day: date) -> FetchedDay | FailedDay:
+        if hopeless(day):
+            return FailedDay(day, unreachable[-1])
+        try:
+            result = await fetch_day(client, request, day, on_tiles=on_tiles)
+        except UnreachableError as error:
+            unreachable.append(error)
+            return FailedDay(day, error)
+        except (GibsError, TileError, MosaicError) as error:
+            unreachable.clear()
+            return FailedDay(day, error)
+        if result.outcome != "kept":
+            unreachable.clear()
+        return result
 
     async def work(queue: Iterator[date]) -> None:
         for day in queue:
-            try:
-                results[day] = await fetch_day(client, request, day, on_tiles=on_tiles)
-            except (GibsError, TileError, MosaicError) as error:
-                results[day] = FailedDay(day, error)
+            results[day] = await attempt(day)
             on_day(results[day])
 
     async def run() -> None:
@@ -270,10 +295,14 @@ def _as_fine_as(path: Path, request: DayRequest) -> DayRequest:
 
 async def _take(path: Path, layout: Layout) -> PartialDay:
     """Take hold of a day, after whoever else is at it."""
+    waits = False
     while True:
         try:
             return PartialDay(path, layout)
-        except DayBusyError:  # not by waiting for the lock, which no Ctrl-C would end
+        except DayBusyError as error:  # not by waiting for the lock, which no Ctrl-C would end
+            if not waits:
+                logger.warning("%s: waiting for it", error)
+            waits = True
             await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -287,7 +316,7 @@ class _Fetch:
     partial: PartialDay
     old: Published | None
     damaged: Container[Tile]
-    on_tiles: Callable[[date, int], None]
+    on_tiles: Callable[[date, int, int], None]
 
     def known(self, tile: Tile) -> TileRecord | None:
         """What is known of a tile: of an earlier try, or of the day on disk."""
@@ -358,7 +387,7 @@ async def _fetch_tiles(fetch: _Fetch) -> None:
                 batch = [await arrived.get(), *_taken(arrived)]
                 tiles = [each for each in batch if each is not None]
                 await _in_thread(_keep_tiles, fetch, tiles)
-                fetch.on_tiles(fetch.day, len(tiles))
+                fetch.on_tiles(fetch.day, len(tiles), sum(len(answer.body) for _, answer, _ in tiles))
         except asyncio.CancelledError:
             # Another request has failed; what has arrived need not be asked for again.
             await _in_thread(_keep_tiles, fetch, [each for each in _taken(arrived) if each is not None])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 from heph_dagster.files import replacing
 from heph_dagster.gibs.box import Box, PixelWindow
 from heph_dagster.gibs.grid import TILE_SIZE, BBox, Resolution
-from heph_dagster.gibs.raster import Image, RasterError, gdal, palette_of
+from heph_dagster.gibs.partial import StorageError
+from heph_dagster.gibs.raster import Image, RasterError, gdal, palette_of, raster_size
 from heph_dagster.gibs.tile_index import INDEX, write_index
 from heph_dagster.gibs.tiling import QUALITY, Boundary, Tiling, pad, write_tiles
 
@@ -35,16 +38,64 @@ def export_image(mosaic: Path, kind: str, size: tuple[int, int] | None = None, b
     Raises:
         RasterError: The mosaic cannot be read or does not meet the box, or it is not of the whole world, though a size
             is given, or the format cannot hold an image of this size or transparency.
+        StorageError: The disk is full or fails.
     """
     box = Box.open(mosaic, bbox)
     if size is not None:
         _check_whole(box)
     target = mosaic.with_name(f"{_box_name(mosaic, bbox)}.{kind}")
-    try:
+    with _exporting(mosaic):
         write_image(box.dataset, target, kind, (0, 0, *box.window[2:]), size or box.window[2:])
-    except RuntimeError as error:
-        raise RasterError(f"{mosaic} cannot be exported: {error}") from error
     return target
+
+
+def image_is_current(mosaic: Path, kind: str, size: tuple[int, int] | None = None) -> bool:
+    """Whether the image that `export_image` would write of a whole mosaic is there, not older than the mosaic.
+
+    Args:
+        mosaic: The `.mrf` file.
+        kind: `jpg`, `png` or `tif`.
+        size: Width and height in px; the mosaic's own by default.
+
+    Raises:
+        RasterError: The mosaic cannot be read.
+    """
+    files = [mosaic, *image_files(mosaic.with_suffix(f".{kind}"))]
+    if not all(path.exists() for path in files):
+        return False
+    # Each is written after the one before it: a world file that is older than its image belongs to another.
+    times = [path.stat().st_mtime_ns for path in files]
+    wanted = size or raster_size(mosaic)
+    try:
+        return times == sorted(times) and raster_size(files[1]) == wanted
+    except RasterError:
+        return False
+
+
+def image_files(image: Path) -> list[Path]:
+    """An image, and its world file where its format has no place for coordinates."""
+    world_file = _WORLD_FILES.get(image.suffix[1:])
+    return [image] if world_file is None else [image, image.with_suffix(world_file)]
+
+
+def check_image(name: str, kind: str, size: tuple[int, int], *, transparent: bool) -> None:
+    """Make sure that a format can hold an image.
+
+    Args:
+        name: What the image shows, for the message.
+        kind: `jpg`, `png` or `tif`.
+        size: Width and height in px.
+        transparent: Whether it has an alpha band.
+
+    Raises:
+        RasterError: It can not.
+    """
+    if kind == "jpg" and transparent:
+        raise RasterError(f"{name} has transparency, which a jpg cannot hold: export png or tif")
+    if max(size) > _LONGEST_EDGE[kind]:
+        raise RasterError(
+            f"a {kind} of {size[0]} x {size[1]} px cannot be: choose another format, or a coarser resolution"
+        )
 
 
 def write_image(source: Any, target: Path, kind: str, window: tuple[int, int, int, int], size: tuple[int, int]) -> None:
@@ -62,11 +113,7 @@ def write_image(source: Any, target: Path, kind: str, window: tuple[int, int, in
         RuntimeError: GDAL cannot read or write the pixels.
     """
     width, height = size
-    if max(width, height) > _LONGEST_EDGE[kind]:
-        raise RasterError(
-            f"a {kind} of {width} x {height} px cannot be: export tiles, or a tif, or a coarser resolution"
-        )
-    _check_opaque(source, target.stem, kind)
+    check_image(target.stem, kind, size, transparent=_is_transparent(source))
     with replacing(target) as part:
         _translate(source, part, kind, window, size)
     if kind in _WORLD_FILES:
@@ -81,7 +128,8 @@ def write_image(source: Any, target: Path, kind: str, window: tuple[int, int, in
 def export_tiles(mosaic: Path, kind: str, resolution: Resolution) -> Path:
     """Write a mosaic of the whole world as gibs-ml's grid of tiles, `tiles/{Layer}_Tile_{x}-{y}.{kind}`.
 
-    The tiles cover the globe once, without overlap; x counts from the west, y from the north.
+    The tiles cover the globe once, without overlap; x counts from the west, y from the north. Those of an earlier
+    export to the same format go first: they may be of another grid.
 
     Args:
         mosaic: The `.mrf` file.
@@ -94,6 +142,7 @@ def export_tiles(mosaic: Path, kind: str, resolution: Resolution) -> Path:
     Raises:
         RasterError: The mosaic cannot be read, is not one of the whole world or is too coarse to be cut so, or has
             transparency, which a jpg cannot hold.
+        StorageError: The disk is full or fails.
     """
     import cv2
 
@@ -113,8 +162,24 @@ def export_tiles(mosaic: Path, kind: str, resolution: Resolution) -> Path:
         # Nearest neighbour: the pixels stay NASA's, and the edges of no data stay hard.
         return cv2.resize(pixels, (TILE_SIZE, TILE_SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
 
-    write_tiles(box, Tiling(width, height, 0).windows(*box.window[2:]), path_of, resize)
+    with _exporting(mosaic):
+        for path in _world_tiles(mosaic, kind):
+            path.unlink()
+        write_tiles(box, Tiling(width, height, 0).windows(*box.window[2:]), path_of, resize)
     return folder
+
+
+def tiles_are_current(mosaic: Path, kind: str, resolution: Resolution) -> bool:
+    """Whether the tiles that `export_tiles` would write are there, and no others, none older than the mosaic."""
+    cols, rows = resolution.grid
+    names = {f"{mosaic.stem}_Tile_{col}-{row}.{kind}" for col in range(cols) for row in range(rows)}
+    tiles, since = _world_tiles(mosaic, kind), mosaic.stat().st_mtime_ns
+    return {path.name for path in tiles} == names and all(path.stat().st_mtime_ns >= since for path in tiles)
+
+
+def _world_tiles(mosaic: Path, kind: str) -> list[Path]:
+    ours = re.compile(rf"{re.escape(mosaic.stem)}_Tile_\d+-\d+\.{kind}", re.ASCII)
+    return [path for path in (mosaic.parent / "tiles").glob("*") if ours.fullmatch(path.name)]
 
 
 def export_tiling(mosaic: Path, kind: str, tiling: Tiling, bbox: BBox | None = None) -> Path:
@@ -136,6 +201,7 @@ def export_tiling(mosaic: Path, kind: str, tiling: Tiling, bbox: BBox | None = N
 
     Raises:
         RasterError: The mosaic cannot be read or does not meet the box, or has transparency, which a jpg cannot hold.
+        StorageError: The disk is full or fails.
         ValueError: No tile lies inside the image, see `Tiling.windows`.
     """
     box = Box.open(mosaic, bbox)
@@ -150,13 +216,14 @@ def export_tiling(mosaic: Path, kind: str, tiling: Tiling, bbox: BBox | None = N
         col, row = box.of_mosaic(window)[:2]
         return folder / f"{mosaic.stem}_{col}-{row}.{kind}"
 
-    (folder / INDEX).unlink(missing_ok=True)
-    write_tiles(box, windows, path_of, lambda pixels: pad(pixels, tiling.width, tiling.height))
-    tiles = {path_of(window).name: box.of_mosaic(window) for window in windows}
-    index = write_index(folder, box, tiles.items())
-    for path in folder.iterdir():
-        if _is_tile(path, mosaic.stem) and path.name not in tiles:
-            path.unlink()
+    with _exporting(mosaic):
+        (folder / INDEX).unlink(missing_ok=True)
+        write_tiles(box, windows, path_of, lambda pixels: pad(pixels, tiling.width, tiling.height))
+        tiles = {path_of(window).name: box.of_mosaic(window) for window in windows}
+        index = write_index(folder, box, tiles.items())
+        for path in folder.iterdir():
+            if _is_tile(path, mosaic.stem) and path.name not in tiles:
+                path.unlink()
     return index
 
 
@@ -186,6 +253,20 @@ def _is_tile(path: Path, stem: str) -> bool:
     return re.fullmatch(rf"{re.escape(stem)}_\d+-\d+\.(jpg|png)", path.name, re.ASCII) is not None
 
 
+@contextmanager
+def _exporting(mosaic: Path) -> Iterator[None]:
+    """Turns what GDAL and the disk refuse into errors that name the mosaic."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RasterError(f"{mosaic} cannot be exported: {error}") from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot write what is exported from {mosaic}: {error.strerror or error}. Make room or mend the folder, "
+            "then run the same again"
+        ) from error
+
+
 def _box_name(mosaic: Path, bbox: BBox | None) -> str:
     """The name of what is cut from a mosaic, without a suffix: one that no image of the whole mosaic has."""
     return mosaic.stem if bbox is None else f"{mosaic.stem}.bbox_{'_'.join(f'{edge:.12g}' for edge in bbox)}"
@@ -196,9 +277,13 @@ def _check_whole(box: Box) -> None:
         raise RasterError(f"{box.mosaic} is not of the whole world: gibs-ml's sizes and tiles are cut from that only")
 
 
-def _check_opaque(source: Any, name: str, kind: str) -> None:
+def _is_transparent(source: Any) -> bool:
     entries = palette_of(source) or ()
-    if kind == "jpg" and (source.RasterCount == 4 or any(alpha < 255 for *_, alpha in entries)):
+    return source.RasterCount == 4 or any(alpha < 255 for *_, alpha in entries)
+
+
+def _check_opaque(source: Any, name: str, kind: str) -> None:
+    if kind == "jpg" and _is_transparent(source):
         raise RasterError(f"{name} has transparency, which a jpg cannot hold: export png or tif")
 
 

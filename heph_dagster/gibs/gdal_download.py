@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from heph_dagster.gibs.archive import mosaic_path
-from heph_dagster.gibs.client import GibsError
+from heph_dagster.gibs.client import Access, GibsError
 from heph_dagster.gibs.download import DayRequest, FailedDay, Outcome
-from heph_dagster.gibs.export import write_image
+from heph_dagster.gibs.export import image_files, write_image
 from heph_dagster.gibs.gdal_documents import Protocol, gdal_document
 from heph_dagster.gibs.raster import RasterError, gdal, raster_size
+from heph_dagster.pools import stopping_pool
 
 _CONNECTIONS = 2  # that GDAL opens for one image
 _LONGEST_ERROR = 300
@@ -56,12 +58,14 @@ class GdalSource:
         url: Address of the server.
         endpoint: `best`, `std` or `nrt`.
         group: Name of the layer's tiled group, for `twms`.
+        access: How the server is reached and who asks.
     """
 
     protocol: Protocol
     url: str
     endpoint: str = "best"
     group: str | None = None
+    access: Access = field(default_factory=Access)
 
 
 def fetch_images(
@@ -85,7 +89,7 @@ def fetch_images(
         connections: Requests in flight.
         on_day: Called with each day as it is done.
     """
-    with ThreadPoolExecutor(max(1, connections // _CONNECTIONS)) as pool:
+    with stopping_pool(max(1, connections // _CONNECTIONS)) as pool:
         jobs = {pool.submit(fetch_image, source, request, day, kind, size): day for day in days}
         for job in as_completed(jobs):
             try:
@@ -109,7 +113,7 @@ def fetch_image(
         raise GibsError(f"{mosaic} is a verified day, whose images GDAL's would replace: choose another folder")
     path = mosaic.with_suffix(f".{kind}")
     world = request.layer.grid(request.epsg).size(request.level)
-    outcome: Outcome = "replaced" if path.exists() else "new"
+    outcome: Outcome = "replaced" if all(file.exists() for file in image_files(path)) else "new"
     if outcome == "replaced" and not request.refresh:
         outcome = "kept"
         if raster_size(path) != (size or world):
@@ -120,12 +124,33 @@ def fetch_image(
             url=source.url, endpoint=source.endpoint, group=source.group,
         )  # fmt: skip
         try:
-            write_image(_open(document, request), path, kind, (0, 0, *world), size or world)
+            with _accessing(source.access):
+                write_image(_open(document, request), path, kind, (0, 0, *world), size or world)
         except RuntimeError as error:
             text = " ".join(str(error).split())[:_LONGEST_ERROR]
             raise GibsError(f"GDAL cannot get {request.layer.identifier} on {day}: {text}") from error
     tiles, seconds = request.layout.tiles, time.perf_counter() - started
     return GdalImage(day, path, request.level, outcome, tiles, path.stat().st_size, seconds)
+
+
+@contextmanager
+def _accessing(access: Access) -> Iterator[None]:
+    """GDAL's options for reaching a server, in this thread and as long as the block runs."""
+    library = gdal()
+    options = {
+        "GDAL_HTTP_USERAGENT": access.user_agent,
+        "GDAL_HTTP_PROXY": access.proxy,
+        "GDAL_CURL_CA_BUNDLE": access.ca_bundle and str(access.ca_bundle),
+    }
+    before = {name: library.GetThreadLocalConfigOption(name) for name in options}
+    for name, value in options.items():
+        if value is not None:
+            library.SetThreadLocalConfigOption(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            library.SetThreadLocalConfigOption(name, value)
 
 
 def _open(document: str, request: DayRequest) -> Any:

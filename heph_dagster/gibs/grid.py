@@ -149,19 +149,20 @@ class Grid:
         """The tiles that a bounding box needs.
 
         A geographic box whose west is greater than its east crosses the antimeridian; below level 2, where tiles do
-        not end there, it takes whole rows. Tiles that the box only touches with an edge are left out.
+        not end there, it takes whole rows. Longitudes may also count from 0 to 360. Tiles that the box only touches
+        with an edge are left out.
 
         Args:
             level: Level.
             bbox: Box in the units of the projection; the whole imagery by default.
 
         Raises:
-            ValueError: The box is empty or does not meet the imagery.
+            ValueError: The box is empty or does not meet the imagery, or a coordinate does not exist.
         """
         cols, rows = self.matrix(level)
         if bbox is None:
             return Window(self.epsg, level, 0, 0, cols, rows)
-        west, south, east, north = bbox
+        west, south, east, north = self._checked(bbox)
         if self.epsg == 4326 and west > east:
             # Either side may end at the antimeridian itself.
             if east == self.extent[0]:
@@ -183,6 +184,26 @@ class Grid:
         across = _cells(west - min_x, east - min_x, span, cols)
         down = _cells(max_y - north, max_y - south, span, rows)
         return Window(self.epsg, level, across.start, down.start, len(across), len(down))
+
+    def _checked(self, bbox: BBox) -> BBox:
+        """A box whose longitudes, if it has any, lie from -180 to 180."""
+        if not all(map(math.isfinite, bbox)):
+            raise ValueError(f"bounding box {bbox} has a coordinate that is no number")
+        west, south, east, north = bbox
+        if self.epsg != 4326:
+            return bbox
+        if not (
+            -180 <= min(west, east) <= max(west, east) <= 360 and -90 <= min(south, north) <= max(south, north) <= 90
+        ):
+            raise ValueError(
+                f"bounding box {bbox} leaves the globe: longitudes go from -180 to 180 or from 0 to 360, "
+                "latitudes from -90 to 90; give west, south, east, north"
+            )
+        if east - west > 360:
+            raise ValueError(f"bounding box {bbox} goes around the globe more than once")
+        if east - west == 360:
+            return -180.0, south, 180.0, north
+        return west - 360 * (west > 180), south, east - 360 * (east > 180), north
 
     def window_of(self, bbox: BBox, width: int, height: int) -> Window:
         """The window that covers exactly a box with an image of this size.

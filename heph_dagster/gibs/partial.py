@@ -280,6 +280,21 @@ def unfinished_files(path: Path) -> list[Path]:
     return [file for file in _unfinished_paths(path) if file.exists()]
 
 
+def unfinished_tiles(path: Path, layout: Layout) -> int:
+    """About how many tiles of a day a stopped download has left; whole lines of the journal are counted, not checked.
+
+    Args:
+        path: The `.mrf` file that it is to publish.
+        layout: What the mosaic is to hold; what was got for another window does not count.
+    """
+    try:
+        with _unfinished_paths(path)[-1].open("rb") as journal:
+            same = json.loads(journal.readline()).get("window") == str(layout.window)
+            return min(sum(1 for _ in journal), layout.tiles) if same else 0
+    except (FileNotFoundError, ValueError, AttributeError):
+        return 0
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Keeps downloads away from a day while the block runs, and throws away what an earlier one left.

@@ -9,7 +9,8 @@ import calendar
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime
+from itertools import takewhile
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d(T[0-9:.]{5,15}(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _STEP = re.compile(r"P(?:(\d+)D|(\d+)M|(\d+)Y)")
@@ -55,7 +56,7 @@ class Period:
     def days(self) -> Iterator[date]:
         """Days on which imagery starts, in order."""
         count = 0
-        while (day := add_steps(self.start, self.step, count)) <= self.end:
+        while (day := add_steps(self.start, self.step, count)) is not None and day <= self.end:
             yield day
             count += 1
 
@@ -66,11 +67,15 @@ class Period:
         """
         if self.step == "P1D":
             return day if self.start <= day <= self.end else None
-        return next((start for start in self.days() if start <= day < add_steps(start, self.step, 1)), None)
+        for start in takewhile(lambda start: start <= day, self.days()):
+            after = add_steps(start, self.step, 1)
+            if after is None or day < after:
+                return start
+        return None
 
 
-def add_steps(day: date, step: str, count: int) -> date:
-    """The day `count` steps after another.
+def add_steps(day: date, step: str, count: int) -> date | None:
+    """The day `count` steps after another, None after the last year that a date can have.
 
     Month steps that fall on a day which the month lacks take the month's last day.
 
@@ -82,9 +87,12 @@ def add_steps(day: date, step: str, count: int) -> date:
         raise ValueError(f"{step!r} is not a step of days, months or years such as P1D, P8D, P1M")
     days, months, years = match.groups()
     if days is not None:
-        return day + timedelta(days=int(days) * count)
+        number = day.toordinal() + int(days) * count
+        return date.fromordinal(number) if number <= date.max.toordinal() else None
     total = day.year * 12 + day.month - 1 + (int(months) if months else 12 * int(years)) * count
     year, month = divmod(total, 12)
+    if year > MAXYEAR:
+        return None
     return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
@@ -117,6 +125,12 @@ def compress(days: Iterable[date], step: str = "P1D") -> list[Period]:
         else:
             runs.append([day])
     return [Period(run[0], run[-1], step) for run in runs]
+
+
+def span_text(days: Iterable[date]) -> str:
+    """Days for people to read: runs of them as their first and last, such as `2020-09-25 to 2020-09-27, 2020-10-01`."""
+    runs = compress(days)
+    return ", ".join(str(run.start) if run.start == run.end else f"{run.start} to {run.end}" for run in runs)
 
 
 def floor(periods: Iterable[Period], day: date) -> date | None:

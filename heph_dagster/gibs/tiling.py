@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +15,7 @@ from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.box import Box, PixelWindow
 from heph_dagster.gibs.raster import Image, colours, palette_of
+from heph_dagster.pools import stopping_pool
 
 Boundary = Literal["complete-tiles-shift", "include-incomplete-tiles", "discard-incomplete-tiles"]
 
@@ -128,7 +128,7 @@ def write_tiles(
         with replacing(path) as part:
             part.write_bytes(encode(fit(tile), kind, quality=QUALITY))
 
-    with ThreadPoolExecutor() as pool:
+    with stopping_pool() as pool:
         for (row, height), group in groupby(windows, key=lambda window: (window.row, window.height)):
             tiles = list(group)
             left, right = tiles[0].col, max(tile.col + tile.width for tile in tiles)

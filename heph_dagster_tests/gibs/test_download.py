@@ -270,7 +270,7 @@ def test_a_server_that_is_down_is_named(tmp_path: Path, viirs: Layer) -> None:
         closed.bind(("127.0.0.1", 0))
         (result,) = fetch(f"http://127.0.0.1:{closed.getsockname()[1]}", viirs, tmp_path)
     assert isinstance(result, FailedDay)
-    assert "failed 5 times, at last with: Cannot connect to host 127.0.0.1" in str(result.error)
+    assert "tried 5 times, at last with: Cannot connect to host 127.0.0.1" in str(result.error)
     assert "Is the server up and reachable?" in str(result.error)
 
 

@@ -230,7 +230,7 @@ def test_a_damaged_mosaic_has_no_index(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported_is_named(mosaic: Path, tmp_path: Path) -> None:
-    with pytest.raises(RasterError, match="a jpg of 70000 x 35000 px cannot be: export tiles, or a tif"):
+    with pytest.raises(RasterError, match="a jpg of 70000 x 35000 px cannot be: choose another format"):
         export_image(mosaic, "jpg", (70_000, 35_000))
     window = grid(EPSG).window(1, (0, 0, 10, 10))
     with MosaicWriter(tmp_path / "part.mrf", Layout(window)) as writer:

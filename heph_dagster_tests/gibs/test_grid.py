@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from heph_dagster.gibs.grid import GRIDS, RESOLUTIONS, TILE_SIZE, Resolution, Tile, Window, grid, resolution
+from heph_dagster.gibs.grid import GRIDS, RESOLUTIONS, TILE_SIZE, BBox, Resolution, Tile, Window, grid, resolution
 
 WORLD = grid(4326)
 epsgs = st.sampled_from(sorted(GRIDS))
@@ -86,7 +88,14 @@ def test_pixels_and_coordinates_are_inverse(epsg: int, level: int, across: float
 def test_a_tile_is_what_its_own_box_needs(epsg: int, level: int, data: st.DataObject) -> None:
     tiles = grid(epsg)
     tile = data.draw(st.sampled_from(list(tiles.window(level).tiles())))
-    assert list(tiles.window(level, tiles.tile_bbox(tile)).tiles()) == [tile]
+    west, south, east, north = tiles.tile_bbox(tile)
+    box = (
+        max(west, tiles.extent[0]),
+        max(south, tiles.extent[1]),
+        min(east, tiles.extent[2]),
+        min(north, tiles.extent[3]),
+    )
+    assert list(tiles.window(level, box).tiles()) == [tile]
 
 
 @given(levels, st.floats(-180, 179), st.floats(-90, 89), st.floats(1e-3, 20), st.floats(1e-3, 20))
@@ -112,6 +121,22 @@ def test_a_box_across_the_antimeridian_takes_tiles_from_both_ends() -> None:
     assert WORLD.window(3, (150, -10, -180, 10)) == WORLD.window(3, (150, -10, 180, 10))
     assert WORLD.window(3, (180, -10, -170, 10)) == WORLD.window(3, (-180, -10, -170, 10))
     assert WORLD.window(3, (-10, -10, -11, 10)) == WORLD.window(3, (-180, -10, 180, 10))
+
+
+@pytest.mark.parametrize(
+    ("box", "same"),
+    [
+        ((350, -10, 10, 10), (-10, -10, 10, 10)),
+        ((350, -10, 360, 10), (-10, -10, 0, 10)),
+        ((170, -10, 190, 10), (170, -10, -170, 10)),
+        ((200, -10, 300, 10), (-160, -10, -60, 10)),
+        ((180, -10, 360, 10), (-180, -10, 0, 10)),
+        ((0, -10, 360, 10), (-180, -10, 180, 10)),
+        ((-20, -10, 200, 10), (-20, -10, -160, 10)),
+    ],
+)
+def test_longitudes_may_count_from_0_to_360(box: BBox, same: BBox) -> None:
+    assert WORLD.window(5, box) == WORLD.window(5, same)
 
 
 @given(epsgs, st.integers(0, 6), st.data())
@@ -143,6 +168,12 @@ def test_the_level_of_a_width_is_the_coarsest_that_is_wide_enough(width: int) ->
             "row 3, column 0 is outside level 2 .* 3 rows and 5 columns",
         ),
         (lambda: WORLD.window(2, (10, 20, 20, 10)), "is empty or lies outside"),
+        (lambda: WORLD.window(2, (350, -10, 370, 10)), "leaves the globe: longitudes go from -180 to 180"),
+        (lambda: WORLD.window(2, (-190, -10, 10, 10)), "leaves the globe"),
+        (lambda: WORLD.window(2, (0, -10, 10, 91)), "leaves the globe"),
+        (lambda: WORLD.window(2, (-100, -10, 300, 10)), "goes around the globe more than once"),
+        (lambda: WORLD.window(2, (-math.inf, -10, 10, 10)), "a coordinate that is no number"),
+        (lambda: grid(3413).window(2, (math.nan, 0, 1, 1)), "a coordinate that is no number"),
         (lambda: WORLD.finest_level("30m"), "no tile matrix set '30m'; it has 16km, 2km"),
         (lambda: WORLD.level_of_size(4096, 2048), "4096 x 2048 px is not the size of any level"),
         (lambda: WORLD.size(-1), "levels count from 0"),

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -208,6 +208,11 @@ class _Service:
         return layer
 
 
+def _reaches(day: date, step: str, start: date) -> bool:
+    after = add_steps(day, step, 1)
+    return after is None or after > start
+
+
 def _clip(periods: list[Period], span: str) -> list[Period]:
     """Periods within `start/end`, both days included."""
     first, _, last = span.partition("/")
@@ -217,7 +222,7 @@ def _clip(periods: list[Period], span: str) -> list[Period]:
         raise RefusalError("InvalidParameterValue", "TIME", "TIME is invalid") from None
     clipped = []
     for period in periods:
-        days = [day for day in period.days() if day <= end and add_steps(day, period.step, 1) > start]
+        days = [day for day in period.days() if day <= end and _reaches(day, period.step, start)]
         if days:
             clipped.append(Period(days[0], days[-1], period.step))
     return clipped
