@@ -100,10 +100,8 @@ def test_a_range_runs(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEPH_GIBS_URL", gibs_url)
     monkeypatch.setenv("HEPH_LEVEL", "1")
     report = json.loads(heph("run", "--layer", VIIRS, "--start", DAYS[0], "--end", DAYS[1], "--json").stdout)
-    assert report["done"] == {
-        "image": ["2020-09-25", "2020-09-26"],
-        "missing_data": ["2020-09-25", "2020-09-26"],
-    }
+    days = ["2020-09-25", "2020-09-26"]
+    assert report["done"] == {"image": days, "missing_data": days, "miscoloration": days}
     result = heph("run", "--layer", VIIRS, "--start", "2020-09-27", code=1)
     assert "1 of 1 days failed" in result.output
     assert "is not active; add it to HEPH_LAYERS" in heph("run", "--layer", NDVI, "--start", DAYS[0], code=1).output

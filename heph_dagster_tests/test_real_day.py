@@ -42,7 +42,7 @@ def test_the_swath_gaps_of_a_real_day_are_found(tmp_path: Path, catalogue: Catal
         with instance_at(settings.dagster_home) as instance:
             report = run_range(build_definitions(settings), settings, instance, settings.active_layers()[0], DAY, DAY)
     assert report.errors == []
-    assert report.done == {"image": [DAY], "missing_data": [DAY]}
+    assert report.done == {"image": [DAY], "missing_data": [DAY], "miscoloration": [DAY]}
     report_path = mosaic_path(settings.data_dir, EPSG, DAY, catalogue[TERRA]).with_suffix(".missing_data.json")
     figures = json.loads(report_path.read_text("utf-8"))
     # Nothing was lost that day, the specks of dark water are no holes, and the orbit was where it should be.
