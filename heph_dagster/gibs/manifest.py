@@ -174,7 +174,14 @@ class Published:
         except (MosaicError, OSError, pa.ArrowException):  # Arrow says of some damage that the disk failed
             return None
         facts = _facts(manifest.metadata)
-        whole = manifest.metadata.num_rows == mosaic.layout.tiles and facts.get("version") == MANIFEST_VERSION
+        whole = (
+            manifest.metadata.num_rows == mosaic.layout.tiles
+            and facts.get("version") == MANIFEST_VERSION
+            # Pages have checksums, the names and figures at the end of the file have none.
+            and manifest.schema_arrow.equals(_schema())
+            and "verified_by" in facts
+            and all(facts.get(count, "").isdecimal() for count in ("tiles", "absent", "bytes"))
+        )
         if not whole or (layout is not None and mosaic.layout != layout):
             mosaic.close()
             manifest.close()

@@ -293,6 +293,22 @@ def test_a_damaged_manifest_is_named_and_downloaded_anew(
     assert all(each.sound for each in check(root))
 
 
+@pytest.mark.parametrize(("word", "count"), [(b"stored_sha256", 9), (b"verified_by", 1), (b"absent\x18\x010", 1)])
+def test_a_damaged_end_of_a_manifest_is_damage(
+    server: Server, tmp_path: Path, viirs: Layer, word: bytes, count: int
+) -> None:
+    root = tmp_path / "data"
+    path = one(fetch(server[0], viirs, root)).path
+    manifest = manifest_path(path)
+    whole = manifest.read_bytes()
+    assert 1 <= whole.count(word) <= count
+    manifest.write_bytes(whole.replace(word, word[:-1] + b"x"))
+    assert f"the manifest of {path} is damaged" in (check(root)[0].unreadable or "")
+    (failed,) = fetch(server[0], viirs, root)
+    assert f"{path} is damaged (its manifest cannot be read)" in str(failed.error)
+    assert one(fetch(server[0], viirs, root, refresh=True)).outcome == "new"
+
+
 def test_a_flipped_bit_in_a_manifest_never_passes(server: Server, tmp_path: Path, viirs: Layer) -> None:
     path = one(fetch(server[0], viirs, tmp_path / "data")).path
     manifest = manifest_path(path)
