@@ -310,7 +310,9 @@ def test_a_damaged_day_is_replaced_by_a_refresh(gibs_url: str, tmp_path: Path, v
     assert one(fetch(gibs_url, viirs, tmp_path, refresh=True)).outcome == "new"
 
 
-def test_waiting_for_another_download_of_the_day_can_be_given_up(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:
+def test_waiting_for_another_download_of_the_day_is_told_and_can_be_given_up(
+    gibs_url: str, tmp_path: Path, viirs: Layer, caplog: pytest.LogCaptureFixture
+) -> None:
     request = DayRequest(viirs, EPSG, LEVEL, tmp_path)
     path = mosaic_path(tmp_path, EPSG, DAY, viirs)
 
@@ -320,10 +322,14 @@ def test_waiting_for_another_download_of_the_day_can_be_given_up(gibs_url: str, 
                 with pytest.raises(DayBusyError, match="is being downloaded by another process"):
                     PartialDay(path, request.layout)
                 waiting = asyncio.create_task(fetch_day(client, request, DAY))
-                await asyncio.sleep(0)
+                while not caplog.records:
+                    await asyncio.sleep(0)
                 waiting.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await waiting
             return await fetch_day(client, request, DAY)
 
     assert asyncio.run(run()).outcome == "new"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path} is being downloaded by another process: waiting for it"
+    ]
