@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from starlette.types import Receive, Scope, Send
 
 from heph_dagster.gibs.archive import write_day
 from heph_dagster.gibs.catalogue import Catalogue
+from heph_dagster.gibs.download import DayRequest, FailedDay
+from heph_dagster.gibs.gdal_download import GdalImage, GdalSource, fetch_images
 from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.raster import raster_size, read_pixels
 from heph_dagster.gibs.server import create_app, documents
 from heph_dagster.gibs.server.run import running_app
 from heph_dagster_tests.conftest import DAYS, EPSG, FIRES, NO_DATA, VIIRS, earth
-from heph_dagster_tests.servers import scripted
+from heph_dagster_tests.servers import counted, scripted
 from heph_dagster_tests.test_cli import heph
 
 RANGE = ("--start_date", "2020-09-25", "--end_date", "2020-09-27")
@@ -74,10 +77,47 @@ def test_the_report_says_that_nothing_is_verified(tmp_path: Path) -> None:
     arguments = ("download", *RANGE, "--level", "0", "--output_dir", tmp_path, "--driver", "gdal-tms")
     result = heph(*arguments)
     assert "2 days (2 new)" in result.stdout
+    assert not (tmp_path / "last_checks.json").exists()
     assert "Nothing verifies which days GDAL's images show." in result.stdout
     assert (tmp_path / "4326" / "2020-09-25" / f"{VIIRS}.jgw").exists()
     assert "2 days (2 kept)" in heph(*arguments).stdout
+    (tmp_path / "4326" / "2020-09-25" / f"{VIIRS}.jgw").unlink()
+    assert "2 days (1 new, 1 kept)" in heph(*arguments).stdout
+    assert (tmp_path / "4326" / "2020-09-25" / f"{VIIRS}.jgw").exists()
     assert "2 days (2 replaced)" in heph(*arguments, "--refresh").stdout
+
+
+def test_gdal_says_who_asks_and_goes_through_the_proxy(
+    tmp_path: Path, archive: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, asked = create_app(archive, catalogue), set()
+
+    async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "/0/0/" in scope["path"]:
+            headers = Request(scope).headers
+            asked.add((headers["host"], headers["user-agent"].partition(" ")[2]))
+        await app(scope, receive, send)
+
+    monkeypatch.setenv("HEPH_GIBS_URL", "http://gibs.invalid")
+    monkeypatch.setenv("HEPH_CONTACT", "mailto:me@example.org")
+    with running_app(proxy) as url:
+        monkeypatch.setenv("HEPH_PROXY", url)
+        heph("download", *RANGE, "--level", "0", "--output_dir", tmp_path, "--driver", "gdal-tms")
+    assert asked == {("gibs.invalid", "(+mailto:me@example.org)")}
+
+
+def test_an_interrupt_ends_the_range(tmp_path: Path, archive: Path, catalogue: Catalogue) -> None:
+    days = [date(2020, 9, number) for number in range(1, 29)]
+    request = DayRequest(catalogue[VIIRS], EPSG, 0, tmp_path)
+
+    def interrupt(_: GdalImage | FailedDay) -> None:
+        raise KeyboardInterrupt
+
+    with counted(archive, catalogue, seconds=0.05) as (url, statuses):
+        source = GdalSource(protocol="tms", url=url)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_images(source, request, days, "jpg", connections=1, on_day=interrupt)
+    assert 0 < statuses.total() < 20
 
 
 def test_days_come_from_the_servers_list(tmp_path: Path) -> None:

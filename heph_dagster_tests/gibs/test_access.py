@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -24,11 +25,12 @@ from starlette.routing import Route
 from heph_dagster.gibs import client as client_module
 from heph_dagster.gibs.budget import recent_requests
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.client import Access, GibsClient
-from heph_dagster.gibs.download import DayRequest, FailedDay, fetch_days
+from heph_dagster.gibs.client import Access, Answer, GibsClient, GibsError, UnreachableError, _retry_after
+from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
+from heph_dagster.gibs.gdal_download import GdalSource, fetch_image
 from heph_dagster.gibs.server.run import _listen, running_app
 from heph_dagster.settings import Settings
-from heph_dagster_tests.conftest import DAYS, EPSG
+from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL
 from heph_dagster_tests.gibs.downloading import DAY, fetch, files_below, one, tile_answer
 from heph_dagster_tests.servers import scripted
 
@@ -90,6 +92,16 @@ def test_a_bundle_of_ones_own_is_trusted(tmp_path: Path, viirs: Layer) -> None:
         assert one(fetch_days(client, DayRequest(viirs, EPSG, 0, tmp_path), [DAY])).tiles == 2
 
 
+def test_gdal_trusts_it_for_a_call_only(tmp_path: Path, viirs: Layer) -> None:
+    pem = own_authority(tmp_path)
+    request = DayRequest(viirs, EPSG, 0, tmp_path, refresh=True)
+    with encrypted(pem) as url:
+        source = GdalSource(protocol="tms", url=url, access=Access(ca_bundle=pem))
+        assert fetch_image(source, request, DAY, "jpg").path.exists()
+        with pytest.raises(GibsError, match="certificate"):
+            fetch_image(GdalSource(protocol="tms", url=url), request, DAY, "jpg")
+
+
 @pytest.mark.parametrize("content", [None, b"no certificate"])
 def test_a_bundle_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
     bundle = tmp_path / "bundle.pem"
@@ -137,6 +149,67 @@ def test_requests_of_all_downloads_into_a_folder_count(
                 assert one(fetch(url, viirs, tmp_path, day, level=0)).tiles == 2
             assert recent_requests(tmp_path) == count
     assert ["5 requests in 24 hours" in record.message for record in caplog.records] == [True]
+
+
+def test_a_count_that_stands_above_already_warns_once(
+    tmp_path: Path, viirs: Layer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(client_module, "TILES_OF_A_DAY", 5)
+    (tmp_path / "gibs_requests.json").write_text(f'{{"{datetime.now(UTC):%Y-%m-%dT%H}": 7}}', "utf-8")
+    with scripted(lambda *_: tile_answer()) as url, caplog.at_level(logging.WARNING):
+        assert one(fetch(url, viirs, tmp_path, level=0)).tiles == 2
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["8 requests in 24 hours"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("3", 3),
+        ("600", 60),
+        ("", 0),
+        ("soon", 0),
+        ("Fri, 31 Dec 2999 23:59:59 GMT", 60),
+        ("Fri, 31 Dec 2999 23:59:59 -0000", 60),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
+    ],
+)
+def test_a_server_may_name_a_time_to_ask_again(text: str, seconds: float) -> None:
+    assert _retry_after(Answer("", 503, {"Retry-After": text}, b"")) == seconds
+
+
+def test_a_server_that_is_gone_ends_the_range(tmp_path: Path, viirs: Layer, gibs_url: str) -> None:
+    days = [DAYS[0] + timedelta(days=number) for number in range(6)]
+    kept = one(fetch(gibs_url, viirs, tmp_path, days[3])).day
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        client = GibsClient(f"http://127.0.0.1:{closed.getsockname()[1]}", connections=1, backoff=0)
+        results = fetch_days(client, DayRequest(viirs, EPSG, LEVEL, tmp_path), days)
+    assert client.requests <= 3 * 5  # those of two days, and of one that had begun
+    failed = [result for result in results if isinstance(result, FailedDay)]
+    assert [result.day for result in failed] == [day for day in days if day != kept]
+    assert all(type(result.error) is UnreachableError for result in failed)
+    assert len({str(result.error) for result in failed}) == 1
+    assert [result.outcome for result in results if isinstance(result, FetchedDay)] == ["kept"]
+
+
+def test_days_that_fail_otherwise_do_not_end_the_range(tmp_path: Path, viirs: Layer) -> None:
+    days = [DAYS[0] + timedelta(days=number) for number in range(4)]
+    with scripted(lambda *_: Response("no", 403)) as url:
+        failed = fetch(url, viirs, tmp_path, *days, level=0)
+    assert all(f"/{day}/" in str(result.error) for day, result in zip(days, failed, strict=True))
+
+
+def test_no_more_days_are_open_than_files_can_be(tmp_path: Path, viirs: Layer) -> None:
+    days, most = [DAYS[0] + timedelta(days=number) for number in range(40)], 0
+
+    def answer(_: int, path: str) -> Response:
+        nonlocal most
+        most = max(most, len(list(tmp_path.rglob(".*.part.jsonl"))))
+        return tile_answer(next(day for day in days if f"/{day}/" in path))
+
+    with scripted(answer) as url:
+        fetch_days(GibsClient(url, connections=500), DayRequest(viirs, EPSG, 0, tmp_path), days)
+    assert most == 16
 
 
 def test_requests_of_yesterday_do_not_count(tmp_path: Path) -> None:

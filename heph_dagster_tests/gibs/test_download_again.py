@@ -327,7 +327,9 @@ def test_a_day_of_unknown_origin_is_told_from_a_damaged_one(gibs_url: str, tmp_p
     assert str(failed.error) == f"{path} was not downloaded: give --refresh to replace it, or another folder"
 
 
-def test_waiting_for_another_download_of_the_day_can_be_given_up(gibs_url: str, tmp_path: Path, viirs: Layer) -> None:
+def test_waiting_for_another_download_of_the_day_is_told_and_can_be_given_up(
+    gibs_url: str, tmp_path: Path, viirs: Layer, caplog: pytest.LogCaptureFixture
+) -> None:
     request = DayRequest(viirs, EPSG, LEVEL, tmp_path)
     path = mosaic_path(tmp_path, EPSG, DAY, viirs)
 
@@ -407,3 +409,6 @@ def test_a_run_at_a_coarser_level_keeps_what_is_finer(gibs_url: str, tmp_path: P
     assert isinstance(failed, FailedDay)
     assert "holds a box of level 1, which the whole world at level 0 would replace" in str(failed.error)
     assert len(tiles_of(box)) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path} is being downloaded by another process: waiting for it"
+    ]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
+import resource
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -14,6 +19,7 @@ from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.export import export_image, export_tiles, export_tiling, write_image
 from heph_dagster.gibs.grid import RESOLUTIONS, Resolution, grid
 from heph_dagster.gibs.mrf import Layout, MosaicWriter
+from heph_dagster.gibs.partial import StorageError
 from heph_dagster.gibs.raster import RasterError, gdal, read_palette, read_pixels
 from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE
 from heph_dagster.gibs.tiling import Tiling
@@ -227,6 +233,41 @@ def test_a_damaged_mosaic_has_no_index(tmp_path: Path) -> None:
             export()
     assert not index.exists()
     assert not list(tmp_path.glob("*.png"))
+
+
+def _limited(mosaic: Path, name: str, limit: int, answer: Connection) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        EXPORTS[name](mosaic)
+    except (RasterError, StorageError) as error:
+        answer.send((type(error).__name__, str(error)))
+    else:
+        answer.send(("no error", ""))
+
+
+EXPORTS: dict[str, Callable[[Path], object]] = {
+    "jpg": lambda mosaic: export_image(mosaic, "jpg"),
+    "png": lambda mosaic: export_image(mosaic, "png"),
+    "tif": lambda mosaic: export_image(mosaic, "tif"),
+    "tiles": lambda mosaic: export_tiles(mosaic, "png", SMALL),
+    "tiling": lambda mosaic: export_tiling(mosaic, "png", Tiling(256, 256)),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    mosaic = write_mosaic(tmp_path / "a.mrf", noise())
+    context = multiprocessing.get_context("spawn")
+    mine, other = context.Pipe()
+    process = context.Process(target=_limited, args=(mosaic, name, 20_000, other))
+    process.start()
+    kind, message = mine.recv()
+    process.join()
+    assert kind == ("StorageError" if name in {"tiles", "tiling"} else "RasterError")
+    assert str(mosaic) in message
+    files = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(name.rpartition(".")[2] for name in files) == ["idx", "mrf", "ppg"]
 
 
 def test_what_cannot_be_exported_is_named(mosaic: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heph_dagster.gibs.periods import Period, add_steps, compress, floor, parse_day, parse_periods
+from heph_dagster.gibs.periods import Period, add_steps, compress, floor, parse_day, parse_periods, span_text
 
 day_lists = st.lists(st.dates(date(2000, 1, 1), date(2001, 12, 31)), max_size=60)
 
@@ -66,6 +66,22 @@ def test_the_later_period_holds_where_a_step_was_cut_short() -> None:
 def test_other_texts_are_no_days(text: str) -> None:
     with pytest.raises(ValueError, match="is not a day"):
         parse_day(text)
+
+
+def test_the_calendar_ends() -> None:
+    end = date(9999, 12, 31)
+    for step in ("P1D", "P8D", "P1M", "P1Y"):
+        period = Period(date(9999, 11, 30), end, step)
+        *_, last = period.days()
+        assert period.floor(end) == floor([period], end) == last
+        assert add_steps(end, step, 1) is None
+        assert compress(period.days(), step) == [Period(period.start, last, step)]
+    assert compress([date(9999, 12, 30), end], "P8D") == [Period(day, day, "P8D") for day in (date(9999, 12, 30), end)]
+
+
+def test_days_are_written_as_runs() -> None:
+    days = [date(2020, 9, 25), date(2020, 9, 26), date(2020, 9, 27), date(2020, 10, 1)]
+    assert span_text(reversed(days)) == "2020-09-25 to 2020-09-27, 2020-10-01"
 
 
 def test_months_end_where_they_end() -> None:
