@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from heph_dagster.anomalies.hand_labels import import_labels, label_day
-from heph_dagster.anomalies.label_table import LabelRow, label_rows
+from heph_dagster.anomalies.label_table import label_rows
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import read_codes
 from heph_dagster.settings import Settings
