@@ -357,6 +357,51 @@ def prune(
 
 
 @main.command()
+@click.argument("layer_name", metavar="LAYER")
+@click.argument("day", metavar="DATE", type=DAY)
+@click.argument("codes", nargs=-1, required=True)
+@click.option("--epsg", default=4326, show_default=True, help="Projection.")
+@click.option(
+    "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
+)
+def label(layer_name: str, day: date, codes: tuple[str, ...], epsg: int, output_dir: Path | None) -> None:
+    """Say what DATE of LAYER shows; this wins over what the methods say, and replaces an earlier label.
+
+    CODES are one or more of 0 normal, 1 missing data (expected), 2 missing data (unexpected), 3 miscolouring, 4 edge
+    warping, 5 eclipse (missing data), 6 eclipse (miscolouring only).
+    """
+    from heph_dagster.labelling import label_by_hand
+
+    label_by_hand(layer_name, day, codes, epsg, output_dir)
+
+
+@main.command()
+@click.argument("layer_name", metavar="LAYER")
+@click.option(
+    "--import",
+    "source",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take in hand labels: gibs-ml's text file, or a .csv with the columns date and codes.",
+)
+@click.option("--replace", is_flag=True, help="Replace hand labels that the file contradicts.")
+@click.option("--disagreements", is_flag=True, help="Only days whose hand and automatic labels differ.")
+@click.option("--eclipse-is-missing", is_flag=True, help="Count data that an eclipse made black (code 5) as missing.")
+@click.option("--epsg", default=4326, show_default=True, help="Projection.")
+@click.option(
+    "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def labels(layer_name: str, **options: Any) -> None:
+    """Show the labels of LAYER's days: by hand where there are any, else automatic.
+
+    A day without a code in an imported file counts as normal: import a file once its days have been looked at.
+    """
+    from heph_dagster.labelling import show_labels
+
+    show_labels(layer_name, **options)
+
+
+@main.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"

@@ -16,6 +16,11 @@ class Label(IntEnum):
     ECLIPSE_MISSING = 5
     ECLIPSE_MISCOLOURED = 6
 
+    @property
+    def words(self) -> str:
+        """The name as people read it."""
+        return self.name.lower().replace("_", " ")
+
 
 class PixelClass(IntEnum):
     """What a pixel of a mask says."""

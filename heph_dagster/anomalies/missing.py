@@ -87,7 +87,7 @@ class MissingData:
     @property
     def verdict(self) -> str:
         """The labels in words."""
-        return ", ".join(label.name.lower().replace("_", " ") for label in self.labels)
+        return ", ".join(label.words for label in self.labels)
 
 
 def brightness(path: Path, layer: Layer) -> NDArray[np.uint8]:

@@ -77,11 +77,30 @@ def _parse_line(line: str) -> SplitDay:
     split, text, *codes = words
     if split not in list(Split):
         raise ValueError(f"{split!r} is none of {', '.join(Split)}")
+    return SplitDay(read_day(text), Split(split), read_codes(codes))
+
+
+def read_day(text: str) -> date:
+    """The day of YYYY-MM-DD, and of nothing else.
+
+    Raises:
+        ValueError: The text is none.
+    """
     day = parse_day(text)
     if text != day.isoformat():
         raise ValueError(f"{text!r} is not a day: write it as YYYY-MM-DD")
+    return day
+
+
+def read_codes(words: Iterable[str]) -> tuple[Label, ...]:
+    """The labels of some codes.
+
+    Raises:
+        ValueError: A word is no label code.
+    """
     known = {str(int(label)): label for label in Label}
+    codes = tuple(words)
     for code in codes:
         if code not in known:
             raise ValueError(f"{code!r} is no label code; they are {min(known)} to {max(known)}")
-    return SplitDay(day, Split(split), tuple(known[code] for code in codes))
+    return tuple(known[code] for code in codes)

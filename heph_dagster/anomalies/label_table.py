@@ -1,0 +1,178 @@
+"""The labels of a layer's days: those that people gave where there are any, else those of the methods.
+
+The table stands at `{root}/{EPSG}/{Layer}.labels.parquet` and is made of the hand labels and of the figures beside the
+days, `{Layer}.missing_data.json` and `{Layer}.miscoloration.json`, which stay where imagery is pruned.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from heph_dagster.anomalies.hand_labels import HandLabel, hand_labels_path, read_hand_labels
+from heph_dagster.anomalies.labels import Label
+from heph_dagster.files import replacing
+from heph_dagster.gibs.catalogue import Layer
+
+SCHEMA_VERSION = "1"
+_JUDGES = {
+    "missing_data": {Label.MISSING_UNEXPECTED, Label.ECLIPSE_MISSING, Label.ECLIPSE_MISCOLOURED},
+    "miscoloration": {Label.MISCOLOURED},
+}
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """The labels of a day.
+
+    Attributes:
+        day: The day.
+        codes: Label codes that hold, ascending; none where no method could judge the day.
+        source: Who says so: `hand` or `automatic`.
+        missing: Whether data are missing though they should be there; None where nobody could tell.
+        hand: Codes that a person gave, ascending; None where nobody did.
+        automatic: Codes that the methods give, ascending, none where they could not judge; None where none has run.
+        differing: Codes that either the person or the methods give, of those that the methods look for.
+        method: The methods that have run, with commas.
+        version: Their versions, likewise.
+        verdict: What they say in words.
+        origin: Where the hand label came from.
+        missing_share: Share of the Earth's surface that is missing.
+        holes: Number of regions that are missing.
+        miscoloured_share: Share of the Earth's surface that is miscoloured.
+        patches: Number of miscoloured patches.
+        climatology_days: Number of days by which the colours were judged.
+    """
+
+    day: date
+    codes: tuple[Label, ...]
+    source: Literal["hand", "automatic"]
+    missing: bool | None
+    hand: tuple[Label, ...] | None
+    automatic: tuple[Label, ...] | None
+    differing: tuple[Label, ...]
+    method: str | None
+    version: str | None
+    verdict: str | None
+    origin: str | None
+    missing_share: float | None
+    holes: int | None
+    miscoloured_share: float | None
+    patches: int | None
+    climatology_days: int | None
+
+
+def labels_path(root: Path, epsg: int, layer: Layer) -> Path:
+    """Where a layer's table of labels stands below a data root."""
+    return root / str(epsg) / f"{layer.identifier}.labels.parquet"
+
+
+def label_rows(root: Path, layer: Layer, epsg: int, *, eclipse_is_missing: bool = False) -> list[LabelRow]:
+    """The labels of all days of a layer that have any, in order.
+
+    Hand and automatic labels are compared in the codes that the methods look for: 2, 5 and 6 where missing data were
+    searched, 3 where colours were judged. Code 1 is left out, since people note expected gaps now and then only.
+
+    Args:
+        root: Data root.
+        layer: The layer.
+        epsg: Projection.
+        eclipse_is_missing: Whether data that an eclipse made black (code 5) count as missing, as in some of gibs-ml's
+            notebooks. By default they do not: nothing was lost. Then 5 in place of 2 is a difference; else it is none.
+
+    Raises:
+        ValueError: A file of figures is damaged.
+        HandLabelsError: The file of hand labels cannot be read.
+    """
+    layer.grid(epsg)
+    hand = read_hand_labels(hand_labels_path(root, epsg, layer))
+    reports: dict[date, dict[str, dict[str, Any]]] = {}
+    for name in _JUDGES:
+        for path in (root / str(epsg)).glob(f"[0-9]*-[0-9]*-[0-9]*/{layer.identifier}.{name}.json"):
+            reports.setdefault(date.fromisoformat(path.parent.name), {})[name] = _read_report(path)
+    return [
+        _row(day, hand.get(day), reports.get(day, {}), eclipse_is_missing=eclipse_is_missing)
+        for day in sorted(hand.keys() | reports.keys())
+    ]
+
+
+def write_labels(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bool) -> None:
+    """Write a table of labels as Parquet, with what an eclipse counts as in its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    codes, text = pa.list_(pa.int8()), pa.string()
+    schema = pa.schema(
+        {
+            "day": pa.date32(), "codes": codes, "source": text, "missing": pa.bool_(), "hand": codes,
+            "automatic": codes, "differing": codes, "method": text, "version": text, "verdict": text, "origin": text,
+            "missing_share": pa.float64(), "holes": pa.int32(), "miscoloured_share": pa.float64(),
+            "patches": pa.int32(), "climatology_days": pa.int32(),
+        },
+        metadata={"version": SCHEMA_VERSION, "eclipse_is_missing": json.dumps(eclipse_is_missing)},
+    )  # fmt: skip
+    with replacing(path) as part:
+        table = pa.Table.from_pylist([asdict(row) for row in rows], schema)
+        pq.write_table(table, part, compression="zstd", write_page_checksum=True)
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return report | {"labels": tuple(Label(code) for code in report["labels"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): delete it, and judge the day again") from error
+
+
+def _row(
+    day: date, label: HandLabel | None, reports: dict[str, dict[str, Any]], *, eclipse_is_missing: bool
+) -> LabelRow:
+    hand = None if label is None else _joined(label.codes or (Label.NORMAL,))
+    automatic = _joined([code for report in reports.values() for code in report["labels"]]) if reports else None
+    codes = hand if hand is not None else automatic or ()
+    judged = {code for name, report in reports.items() if report["labels"] for code in _JUDGES[name]}
+    differing: set[Label] = set()
+    if hand is not None and automatic is not None:
+        first, second = (_read_as(each, eclipse_is_missing=eclipse_is_missing) for each in (hand, automatic))
+        differing = (first ^ second) & judged
+    searched = hand is not None or bool(judged & _JUDGES["missing_data"])
+    missing, colours = reports.get("missing_data", {}), reports.get("miscoloration", {})
+    holes, patches = missing.get("holes"), colours.get("patches")
+    read = _read_as(codes, eclipse_is_missing=eclipse_is_missing)
+    return LabelRow(
+        day=day,
+        codes=codes,
+        source="automatic" if hand is None else "hand",
+        missing=Label.MISSING_UNEXPECTED in read if searched else None,
+        hand=hand,
+        automatic=automatic,
+        differing=tuple(sorted(differing)),
+        method=_told(reports, "method"),
+        version=_told(reports, "version"),
+        verdict=_told(reports, "verdict"),
+        origin=None if label is None else label.origin,
+        missing_share=missing.get("missing_share"),
+        holes=None if holes is None else len(holes),
+        miscoloured_share=colours.get("miscoloured_share"),
+        patches=None if patches is None else len(patches),
+        climatology_days=colours.get("climatology_days"),
+    )
+
+
+def _joined(codes: Sequence[Label]) -> tuple[Label, ...]:
+    """Codes of several methods: a day is normal where all of them say so."""
+    anomalies = set(codes) - {Label.NORMAL}
+    return tuple(sorted(anomalies or set(codes)))
+
+
+def _read_as(codes: Sequence[Label], *, eclipse_is_missing: bool) -> set[Label]:
+    alias = {Label.ECLIPSE_MISSING: Label.MISSING_UNEXPECTED} if eclipse_is_missing else {}
+    return {alias.get(code, code) for code in codes}
+
+
+def _told(reports: dict[str, dict[str, Any]], name: str) -> str | None:
+    return ", ".join(str(report.get(name)) for report in reports.values()) or None

@@ -1,0 +1,80 @@
+"""Which days train, validate and test a model: 60, 20 and 20 % of them, by blocks of days or at random.
+
+A day resembles those before and after it. Split at random, as gibs-ml does, nearly every test day has a neighbour that
+a model was trained on: figures made so are for comparison only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import date
+
+from heph_dagster.anomalies.splits import Split
+
+BLOCK_DAYS = 30
+"""Days of a block, by default."""
+GAP_DAYS = 3
+"""Days left out between blocks of different splits, by default: weather takes as long to pass."""
+_TRAIN, _VAL, _TEST = 3, 1, 1
+_CYCLE = (Split.TRAIN,) * _TRAIN + (Split.VAL,) * _VAL + (Split.TEST,) * _TEST
+
+
+def random_split(days: Iterable[date], seed: int = 0) -> dict[date, Split]:
+    """Split days at random, each for itself.
+
+    Args:
+        days: The days, in any order; one that is there twice counts once.
+        seed: Another seed makes another split.
+
+    Returns:
+        Each day's split, in order: three fifths train (rounded down), one fifth validates (rounded down), the rest
+        tests. It depends on the set of days and the seed only.
+    """
+    ranked = sorted(set(days), key=lambda day: _draw(seed, day.isoformat()))
+    train, val = (len(ranked) * share // len(_CYCLE) for share in (_TRAIN, _VAL))
+    splits = [Split.TRAIN] * train + [Split.VAL] * val + [Split.TEST] * (len(ranked) - train - val)
+    return dict(sorted(zip(ranked, splits, strict=True)))
+
+
+def block_split(
+    days: Iterable[date], seed: int = 0, *, block_days: int = BLOCK_DAYS, gap_days: int = GAP_DAYS
+) -> dict[date, Split]:
+    """Split days by contiguous blocks of the calendar, with gaps, so that no test day has a neighbour in training.
+
+    Of every five blocks that follow each other three train, one validates and one tests, in an order that the seed
+    draws anew for each five. Where a block's split differs from that of the block before, its first days are left out.
+    A day's split depends on nothing but the day and the arguments: days that come later change no earlier one.
+
+    Args:
+        days: The days, in any order.
+        seed: Another seed makes another split.
+        block_days: Days of a block.
+        gap_days: Two days of different splits are more than so many days apart; 0 to less than `block_days`.
+
+    Returns:
+        Each day's split, in order, without the days left out.
+
+    Raises:
+        ValueError: The gap is negative or as long as a block.
+    """
+    if not 0 <= gap_days < block_days:
+        raise ValueError(f"a gap of {gap_days} days does not fit in blocks of {block_days}: it must be shorter, or 0")
+    result = {}
+    for day in sorted(set(days)):
+        block, place = divmod(day.toordinal(), block_days)
+        split = _block(block, seed)
+        if place >= gap_days or split == _block(block - 1, seed):
+            result[day] = split
+    return result
+
+
+def _block(number: int, seed: int) -> Split:
+    cycle, place = divmod(number, len(_CYCLE))
+    order = sorted(range(len(_CYCLE)), key=lambda each: _draw(seed, f"{cycle}/{each}"))
+    return _CYCLE[order[place]]
+
+
+def _draw(seed: int, what: str) -> bytes:
+    """What chance says of something: the same everywhere and with every version of Python."""
+    return hashlib.sha256(f"{seed} {what}".encode()).digest()

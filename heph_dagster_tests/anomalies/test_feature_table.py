@@ -1,0 +1,117 @@
+"""Features of the days on disk as one table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from heph_dagster.anomalies.feature_table import FeaturesError, features_path, read_features, update_features
+from heph_dagster.anomalies.features import SIZE, feature_vector
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.preview import thumbnail
+from heph_dagster.gibs.raster import RasterError
+from heph_dagster_tests.anomalies.painting import DAYS, MAGENTA, painted, store
+from heph_dagster_tests.conftest import EPSG, TERRA
+
+LENGTH = 64 * 32 * 9 + 360
+
+
+@pytest.fixture
+def root(tmp_path: Path, viirs: Layer, terra: Layer) -> Path:
+    """Two days of a layer, and one of another."""
+    for day in DAYS[:2]:
+        store(tmp_path, viirs, day, painted(day))
+    store(tmp_path, terra, DAYS[2], painted(DAYS[2]))
+    return tmp_path
+
+
+def test_days_become_rows(root: Path, viirs: Layer) -> None:
+    update = update_features(root, viirs, EPSG)
+    assert (update.days, update.added, update.failed) == (2, DAYS[:2], {})
+    path = features_path(root, EPSG, viirs)
+    days, values = read_features(path)
+    assert (days, values.shape, values.dtype) == (DAYS[:2], (2, LENGTH), np.float32)
+    for day, row in zip(days, values, strict=True):
+        expected = feature_vector(thumbnail(mosaic_path(root, EPSG, day, viirs), SIZE))
+        np.testing.assert_array_equal(row, expected.astype(np.float32))
+    assert not np.array_equal(values[0], values[1])
+    metadata = pq.read_schema(path).metadata
+    assert {name.decode(): value.decode() for name, value in metadata.items()} == {
+        "version": "1", "features_version": "1", "variant": "dalal-triggs", "width": "512", "height": "256",
+        "hue_bins": "360",
+    }  # fmt: skip
+
+
+def test_only_new_and_changed_days_are_computed(root: Path, viirs: Layer) -> None:
+    update_features(root, viirs, EPSG)
+    path = features_path(root, EPSG, viirs)
+    _, first = read_features(path)
+    written = path.stat().st_ino
+    assert (update_features(root, viirs, EPSG).added, path.stat().st_ino) == ([], written)
+    earlier = DAYS[0] - timedelta(days=3)
+    store(root, viirs, earlier, painted(earlier))
+    store(root, viirs, DAYS[1], painted(DAYS[1], MAGENTA))
+    seen = []
+    update = update_features(root, viirs, EPSG, on_day=seen.append)
+    assert (update.days, update.added, seen) == (3, [earlier, DAYS[1]], [earlier, DAYS[1]])
+    days, values = read_features(path)
+    assert days == [earlier, *DAYS[:2]]
+    np.testing.assert_array_equal(values[1], first[0])
+    assert not np.array_equal(values[2], first[1])
+
+
+def test_other_settings_make_all_anew(root: Path, viirs: Layer) -> None:
+    update_features(root, viirs, EPSG)
+    update = update_features(root, viirs, EPSG, variant="gibs-ml", hue_bins=10)
+    assert (update.days, update.added) == (2, DAYS[:2])
+    _, values = read_features(features_path(root, EPSG, viirs))
+    expected = feature_vector(thumbnail(mosaic_path(root, EPSG, DAYS[0], viirs), SIZE), "gibs-ml", 10)
+    np.testing.assert_array_equal(values[0], expected.astype(np.float32))
+    assert update_features(root, viirs, EPSG).added == DAYS[:2]
+
+
+def test_features_outlive_their_imagery(root: Path, viirs: Layer) -> None:
+    update_features(root, viirs, EPSG)
+    mosaic_path(root, EPSG, DAYS[0], viirs).unlink()
+    assert (update_features(root, viirs, EPSG).days, read_features(features_path(root, EPSG, viirs))[0]) == (
+        2,
+        DAYS[:2],
+    )
+
+
+def test_a_day_that_became_unreadable_loses_its_features(root: Path, viirs: Layer) -> None:
+    update_features(root, viirs, EPSG)
+    mosaic_path(root, EPSG, DAYS[1], viirs).write_text("no mosaic", "utf-8")
+    update = update_features(root, viirs, EPSG)
+    assert (update.days, update.added, list(update.failed)) == (1, [], [DAYS[1]])
+    assert isinstance(update.failed[DAYS[1]], RasterError)
+    assert read_features(features_path(root, EPSG, viirs))[0] == DAYS[:1]
+
+
+def test_without_days_there_is_no_table(tmp_path: Path, viirs: Layer) -> None:
+    assert update_features(tmp_path, viirs, EPSG).days == 0
+    with pytest.raises(FileNotFoundError, match=r"features\.parquet is not there: materialize the layer's features"):
+        read_features(features_path(tmp_path, EPSG, viirs))
+
+
+def test_what_is_wrong_is_said(root: Path, viirs: Layer) -> None:
+    with pytest.raises(ValueError, match=r"^a hue histogram has 1 bin at least, not 0$"):
+        update_features(root, viirs, EPSG, hue_bins=0)
+    path = features_path(root, EPSG, viirs)
+    update_features(root, viirs, EPSG)
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"version": "0"}), path)
+    with pytest.raises(FeaturesError, match="is of another version of this program"):
+        read_features(path)
+    path.write_bytes(b"PAR1")
+    with pytest.raises(FeaturesError, match=r"features\.parquet is damaged: .*; delete it to make the features anew"):
+        update_features(root, viirs, EPSG)
+
+
+def test_another_layer_has_its_own_table(root: Path, terra: Layer) -> None:
+    assert update_features(root, terra, EPSG).added == [DAYS[2]]
+    assert features_path(root, EPSG, terra).name == f"{TERRA}.features.parquet"

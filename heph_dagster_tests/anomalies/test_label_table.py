@@ -1,0 +1,151 @@
+"""Hand and automatic labels as one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from heph_dagster.anomalies.hand_labels import label_day
+from heph_dagster.anomalies.label_table import LabelRow, label_rows, labels_path, write_labels
+from heph_dagster.anomalies.labels import Label
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.catalogue import Layer
+from heph_dagster_tests.conftest import EPSG
+
+FIRST, SECOND, THIRD = (date(2020, 9, number) for number in (24, 25, 26))
+
+Report = Callable[..., Path]
+
+
+@pytest.fixture
+def report(tmp_path: Path, viirs: Layer) -> Report:
+    """Writes the figures of a method beside a day."""
+
+    def write(day: date, name: str, *codes: int, **figures: Any) -> Path:
+        path = mosaic_path(tmp_path, EPSG, day, viirs).with_suffix(f".{name}.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"method": f"{name}-finder", "version": "7", "verdict": f"{codes}", "labels": codes}
+        path.write_text(json.dumps(facts | figures), "utf-8")
+        return path
+
+    return write
+
+
+def only(root: Path, layer: Layer, **options: bool) -> LabelRow:
+    (row,) = label_rows(root, layer, EPSG, **options)
+    return row
+
+
+def test_the_methods_speak_together_where_nobody_looked(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    report(SECOND, "missing_data", 2, missing_share=0.25, holes=[{}, {}])
+    report(SECOND, "miscoloration", 0, miscoloured_share=0.0, patches=[], climatology_days=9)
+    report(FIRST, "miscoloration", 3, miscoloured_share=0.5, patches=[{}])
+    report(THIRD, "missing_data", 0)
+    report(THIRD, "miscoloration", 0)
+    first, second, third = label_rows(tmp_path, viirs, EPSG)
+    assert second == LabelRow(
+        day=SECOND,
+        codes=(Label.MISSING_UNEXPECTED,),
+        source="automatic",
+        missing=True,
+        hand=None,
+        automatic=(Label.MISSING_UNEXPECTED,),
+        differing=(),
+        method="missing_data-finder, miscoloration-finder",
+        version="7, 7",
+        verdict="(2,), (0,)",
+        origin=None,
+        missing_share=0.25,
+        holes=2,
+        miscoloured_share=0.0,
+        patches=0,
+        climatology_days=9,
+    )
+    assert (first.day, first.codes, first.missing, first.holes, first.patches) == (FIRST, (3,), None, None, 1)
+    assert (third.codes, third.missing) == ((0,), False)
+
+
+def test_a_person_wins(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    report(SECOND, "missing_data", 2, missing_share=0.25, holes=[{}])
+    label_day(tmp_path, viirs, EPSG, SECOND, [Label.EDGE_WARPED, Label.MISCOLOURED])
+    row = only(tmp_path, viirs)
+    assert (row.codes, row.source, row.missing, row.origin) == ((3, 4), "hand", False, "heph label")
+    assert (row.hand, row.automatic, row.missing_share, row.method) == ((3, 4), (2,), 0.25, "missing_data-finder")
+
+
+@pytest.mark.parametrize(
+    ("hand", "missing_data", "miscoloration", "differing"),
+    [
+        ([2, 3], [2], [3], ()),
+        ([2], [0], [0], (2,)),
+        ([0], [2], [3], (2, 3)),
+        ([2], [5], [0], (2, 5)),
+        ([3], [0], [], ()),  # colours could not be judged
+        ([3], [0], None, ()),
+        ([1], [0], [0], ()),  # people note expected gaps now and then only
+        ([0], [1], [0], ()),
+        ([4], [0], [0], ()),  # no method looks for it
+        ([2], None, [0], ()),
+        ([6], [6], [3], (3,)),
+    ],
+)
+def test_differences_are_those_of_what_was_judged(
+    tmp_path: Path,
+    viirs: Layer,
+    report: Report,
+    hand: list[int],
+    missing_data: list[int] | None,
+    miscoloration: list[int] | None,
+    differing: tuple[int, ...],
+) -> None:
+    if missing_data is not None:
+        report(SECOND, "missing_data", *missing_data)
+    if miscoloration is not None:
+        report(SECOND, "miscoloration", *miscoloration)
+    label_day(tmp_path, viirs, EPSG, SECOND, [Label(code) for code in hand])
+    assert only(tmp_path, viirs).differing == differing
+
+
+def test_an_eclipse_counts_as_missing_only_if_asked_to(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    report(SECOND, "missing_data", 5)
+    assert only(tmp_path, viirs).missing is False
+    assert only(tmp_path, viirs, eclipse_is_missing=True).missing is True
+    label_day(tmp_path, viirs, EPSG, SECOND, [Label.MISSING_UNEXPECTED])
+    assert only(tmp_path, viirs).differing == (2, 5)
+    row = only(tmp_path, viirs, eclipse_is_missing=True)
+    assert (row.differing, row.codes, row.automatic) == ((), (2,), (5,))
+
+
+def test_a_day_that_could_not_be_judged_has_no_codes(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    report(SECOND, "miscoloration", patches=None, verdict="no climatology yet")
+    row = only(tmp_path, viirs)
+    assert (row.codes, row.source, row.missing, row.verdict) == ((), "automatic", None, "no climatology yet")
+
+
+def test_the_table_is_read_as_it_was_written(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    report(SECOND, "missing_data", 2, missing_share=0.25, holes=[{}])
+    label_day(tmp_path, viirs, EPSG, FIRST, [Label.NORMAL])
+    rows = label_rows(tmp_path, viirs, EPSG)
+    path = labels_path(tmp_path, EPSG, viirs)
+    write_labels(path, rows, eclipse_is_missing=True)
+    table = pq.read_table(path)
+    assert table.schema.metadata == {b"version": b"1", b"eclipse_is_missing": b"true"}
+    dicts = [
+        {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+        for row in table.to_pylist()
+    ]
+    assert [LabelRow(**each) for each in dicts] == rows
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"labels": [9]}', '{"labels": 2}'])
+def test_damaged_figures_are_named(tmp_path: Path, viirs: Layer, report: Report, text: str) -> None:
+    path = report(SECOND, "missing_data", 0)
+    path.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=r"missing_data\.json is damaged \(.*\): delete it, and judge the day again"):
+        label_rows(tmp_path, viirs, EPSG)
