@@ -346,6 +346,9 @@ def test_waiting_for_another_download_of_the_day_is_told_and_can_be_given_up(
             return await fetch_day(client, request, DAY)
 
     assert asyncio.run(run()).outcome == "new"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path} is being downloaded by another process: waiting for it"
+    ]
 
 
 @pytest.mark.parametrize("tagged", [True, False])
@@ -409,6 +412,3 @@ def test_a_run_at_a_coarser_level_keeps_what_is_finer(gibs_url: str, tmp_path: P
     assert isinstance(failed, FailedDay)
     assert "holds a box of level 1, which the whole world at level 0 would replace" in str(failed.error)
     assert len(tiles_of(box)) == 1
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{path} is being downloaded by another process: waiting for it"
-    ]
