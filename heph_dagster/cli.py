@@ -174,7 +174,10 @@ def days(layer_name: str, epsg: int, *, as_json: bool) -> None:
     "--output_dir", "--output-dir", type=click.Path(path_type=Path), help="Data root.  [default: the setting data_dir]"
 )
 @click.option(
-    "--bbox", nargs=4, type=float, help="West, south, east and north; west greater than east crosses the antimeridian."
+    "--bbox",
+    nargs=4,
+    type=float,
+    help="West, south, east and north in degrees; west greater than east crosses the antimeridian.",
 )
 @click.option(
     "--format",
@@ -472,7 +475,7 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
             "--bbox",
             nargs=4,
             type=float,
-            help="West, south, east and north, at the poles in metres; west greater than east crosses 180 degrees.",
+            help="West, south, east and north in degrees; west greater than east crosses the antimeridian.",
         ),
         click.option(
             "--epsg", default=4326, show_default=True, help="4326 (geographic), 3413 (arctic) or 3031 (antarctic)."

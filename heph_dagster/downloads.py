@@ -18,6 +18,7 @@ from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_
 from heph_dagster.gibs.gdal_download import GdalSource, fetch_images
 from heph_dagster.gibs.images import DayImages
 from heph_dagster.gibs.plan import check_room, last_check, need_of, plan_days, record_check
+from heph_dagster.gibs.projection import projected_box
 from heph_dagster.gibs.raster import RasterError
 from heph_dagster.pools import stopping_pool
 from heph_dagster.settings import Settings
@@ -60,7 +61,8 @@ def download_range(options: DownloadOptions) -> int:
     layer, root = settings.catalogue()[options.layer_name], options.output_dir or settings.data_dir
     resolution = None if options.level is not None else layer.resolution(options.tile_resolution, epsg)
     level = (options.level or 0) if resolution is None else resolution.level
-    request = DayRequest(layer, epsg, level, root, options.bbox, options.refresh)
+    box = None if options.bbox is None else projected_box(epsg, options.bbox)
+    request = DayRequest(layer, epsg, level, root, box, options.refresh)
     images = DayImages(
         layer=layer,
         window=request.layout.window,

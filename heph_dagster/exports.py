@@ -25,6 +25,7 @@ from heph_dagster.gibs.export import export_image, export_tiling
 from heph_dagster.gibs.grid import BBox
 from heph_dagster.gibs.partial import StorageError
 from heph_dagster.gibs.periods import span_text
+from heph_dagster.gibs.projection import projected_box
 from heph_dagster.gibs.raster import RasterError
 from heph_dagster.gibs.tiling import Tiling
 from heph_dagster.pools import stopping_pool
@@ -53,6 +54,15 @@ class Selection:
         layer = Settings().catalogue()[self.layer_name]
         layer.grid(self.epsg)
         return layer
+
+    @property
+    def box(self) -> BBox | None:
+        """The box in the units of the projection.
+
+        Raises:
+            ValueError: It has no extent, or lies outside the imagery.
+        """
+        return None if self.bbox is None else projected_box(self.epsg, self.bbox)
 
     @cached_property
     def days(self) -> dict[date, Path | None]:
@@ -134,7 +144,7 @@ def export_images(selection: Selection, kind: str | None, tile_resolution: str |
     def export(mosaic: Path) -> Path:
         if resolution and Box.open(mosaic).georeference.across > layer.grid(epsg).resolution(resolution.level):
             raise RasterError(f"{mosaic} is too coarse for {resolution.name}: download level {resolution.level}")
-        return export_image(mosaic, kind or layer.format, resolution and resolution.size, selection.bbox)
+        return export_image(mosaic, kind or layer.format, resolution and resolution.size, selection.box)
 
     return _each_day(selection, export, os.cpu_count())
 
@@ -155,7 +165,7 @@ def export_tilings(selection: Selection, kind: str | None, tiling: Tiling) -> in
     """
     # The tiles of one day are written at once already.
     return _each_day(
-        selection, lambda mosaic: export_tiling(mosaic, kind or selection.layer.format, tiling, selection.bbox), 1
+        selection, lambda mosaic: export_tiling(mosaic, kind or selection.layer.format, tiling, selection.box), 1
     )
 
 
@@ -175,9 +185,7 @@ def export_movie(selection: Selection, target: Path, fps: float, width: int | No
         ValueError: No day is on disk, a mosaic cannot be read, or the frames cannot be.
     """
     with _progress(selection, len(selection.days)) as advance:
-        path = export_animation(
-            target, selection.days, selection.bbox, fps=fps, width=width, on_day=lambda _: advance()
-        )
+        path = export_animation(target, selection.days, selection.box, fps=fps, width=width, on_day=lambda _: advance())
     return _Report(selection, [path]).end()
 
 

@@ -77,9 +77,11 @@ def test_the_pole_has_sizes_and_boxes_too(root: Path, catalogue: Catalogue) -> N
     options = (*FIRST, "--epsg", 3413, "--format", "png")
     heph("export", "image", VIIRS, *options, "--tile_resolution", "16km")
     np.testing.assert_array_equal(read_pixels(mosaic.with_suffix(".png")), pixels[1::2, 1::2])
-    heph("export", "image", VIIRS, *options, "--bbox", -819200, 0, 81920, 409600)
-    box = mosaic.with_name(f"{VIIRS}.bbox_-819200_0_81920_409600.png")
-    np.testing.assert_array_equal(read_pixels(box), pixels[462:512, 412:522])
+    # Degrees there, too: Greenland, below the pole and on both sides of 45 W.
+    result = heph("export", "image", VIIRS, *options, "--bbox", -60, 60, -30, 80, "--json")
+    (file,) = json.loads(result.stdout)["files"]
+    assert Path(file).name.startswith(f"{VIIRS}.bbox_-")
+    np.testing.assert_array_equal(read_pixels(Path(file)), pixels[640:918, 407:617])
 
 
 def test_tiles_take_gibs_downloaders_options(root: Path) -> None:
