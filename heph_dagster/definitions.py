@@ -6,6 +6,7 @@ import dagster as dg
 
 from heph_dagster.defs.checks import layer_checks
 from heph_dagster.defs.colour_assets import colour_assets
+from heph_dagster.defs.dataset_assets import dataset_assets
 from heph_dagster.defs.gibs_assets import layer_assets
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.settings import Settings
@@ -15,7 +16,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything that Dagster runs, for some settings."""
     active = settings.active_layers()
     return dg.Definitions(
-        assets=[asset for each in active for asset in (*layer_assets(each, active), *colour_assets(each))],
+        assets=[
+            asset
+            for each in active
+            for asset in (*layer_assets(each, active), *colour_assets(each), *dataset_assets(each))
+        ],
         asset_checks=[check for each in active for check in layer_checks(each)],
         resources={"gibs": Gibs.of(settings)},
         # A run's steps share one process: starting one per step costs more than most of them.

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from heph_dagster.anomalies.hand_labels import HandLabel, hand_labels_path, read_hand_labels
 from heph_dagster.anomalies.labels import Label
+from heph_dagster.errors import HephError
 from heph_dagster.files import replacing
 from heph_dagster.gibs.catalogue import Layer
 
@@ -23,6 +24,10 @@ _JUDGES = {
     "missing_data": {Label.MISSING_UNEXPECTED, Label.ECLIPSE_MISSING, Label.ECLIPSE_MISCOLOURED},
     "miscoloration": {Label.MISCOLOURED},
 }
+
+
+class LabelTableError(HephError):
+    """A table of labels that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,29 @@ def write_labels(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bo
     with replacing(path) as part:
         table = pa.Table.from_pylist([asdict(row) for row in rows], schema)
         pq.write_table(table, part, compression="zstd", write_page_checksum=True)
+
+
+def read_labels(path: Path) -> dict[date, tuple[Label, ...]]:
+    """The label codes of each day of a table that could be judged, in order.
+
+    Raises:
+        FileNotFoundError: There is no table.
+        LabelTableError: The table is damaged or of another version.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    remedy = "materialize the layer's labels"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: {remedy} first")
+    try:
+        version = (pq.read_metadata(path).metadata or {}).get(b"version", b"none").decode()
+        if version != SCHEMA_VERSION:
+            raise LabelTableError(f"{path} has schema version {version}, not {SCHEMA_VERSION}: {remedy} again")
+        rows = pq.read_table(path, columns=["day", "codes"], page_checksum_verification=True).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise LabelTableError(f"{path} is damaged: {error}; {remedy} again") from error
+    return {row["day"]: tuple(Label(code) for code in row["codes"]) for row in rows if row["codes"]}
 
 
 def _read_report(path: Path) -> dict[str, Any]:

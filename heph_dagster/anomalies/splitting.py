@@ -7,10 +7,13 @@ a model was trained on: figures made so are for comparison only.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
+from pathlib import Path
 
-from heph_dagster.anomalies.splits import Split
+from heph_dagster.anomalies.labels import Label
+from heph_dagster.anomalies.splits import Split, SplitDay, write_splits
+from heph_dagster.gibs.catalogue import Layer
 
 BLOCK_DAYS = 30
 """Days of a block, by default."""
@@ -18,6 +21,11 @@ GAP_DAYS = 3
 """Days left out between blocks of different splits, by default: weather takes as long to pass."""
 _TRAIN, _VAL, _TEST = 3, 1, 1
 _CYCLE = (Split.TRAIN,) * _TRAIN + (Split.VAL,) * _VAL + (Split.TEST,) * _TEST
+
+
+def split_path(root: Path, epsg: int, layer: Layer) -> Path:
+    """Where a layer's split stands below a data root; `{Layer}.txt` beside it is a split that was adopted."""
+    return root / str(epsg) / f"{layer.identifier}.split.txt"
 
 
 def random_split(days: Iterable[date], seed: int = 0) -> dict[date, Split]:
@@ -67,6 +75,20 @@ def block_split(
         if place >= gap_days or split == _block(block - 1, seed):
             result[day] = split
     return result
+
+
+def write_split(path: Path, split: Mapping[date, Split], codes: Mapping[date, tuple[Label, ...]]) -> None:
+    """Write a split and its days' labels as gibs-ml's text file, which has no code for a normal day.
+
+    Args:
+        path: The file.
+        split: Each day's split.
+        codes: Each day's label codes.
+    """
+    rows = (
+        SplitDay(day, each, tuple(code for code in codes[day] if code != Label.NORMAL)) for day, each in split.items()
+    )
+    write_splits(path, rows)
 
 
 def _block(number: int, seed: int) -> Split:

@@ -12,7 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from heph_dagster.anomalies.hand_labels import label_day
-from heph_dagster.anomalies.label_table import LabelRow, label_rows, labels_path, write_labels
+from heph_dagster.anomalies.label_table import (
+    LabelRow,
+    LabelTableError,
+    label_rows,
+    labels_path,
+    read_labels,
+    write_labels,
+)
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
@@ -149,3 +156,20 @@ def test_damaged_figures_are_named(tmp_path: Path, viirs: Layer, report: Report,
     path.write_text(text, "utf-8")
     with pytest.raises(ValueError, match=r"missing_data\.json is damaged \(.*\): delete it, and judge the day again"):
         label_rows(tmp_path, viirs, EPSG)
+
+
+def test_the_codes_of_judged_days_are_read_again(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    path = labels_path(tmp_path, EPSG, viirs)
+    with pytest.raises(FileNotFoundError, match=r"labels\.parquet is not there: materialize the layer's labels first"):
+        read_labels(path)
+    report(SECOND, "missing_data", 2)
+    report(THIRD, "miscoloration")
+    label_day(tmp_path, viirs, EPSG, FIRST, [Label.MISCOLOURED, Label.MISSING_UNEXPECTED])
+    write_labels(path, label_rows(tmp_path, viirs, EPSG), eclipse_is_missing=False)
+    assert read_labels(path) == {FIRST: (2, 3), SECOND: (2,)}
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"version": "0"}), path)
+    with pytest.raises(LabelTableError, match="has schema version 0, not 1: materialize the layer's labels again"):
+        read_labels(path)
+    path.write_bytes(b"PAR1")
+    with pytest.raises(LabelTableError, match=r"labels\.parquet is damaged: "):
+        read_labels(path)

@@ -33,10 +33,16 @@ def test_the_code_location_is_loadable() -> None:
         f"gibs/{VIIRS}/missing_data",
         f"gibs/{VIIRS}/hue_climatology",
         f"gibs/{VIIRS}/miscoloration",
+        f"gibs/{VIIRS}/labels",
+        f"gibs/{VIIRS}/split",
+        f"gibs/{VIIRS}/features",
         f"gibs/{TERRA}/image",
         f"gibs/{TERRA}/missing_data",
         f"gibs/{TERRA}/hue_climatology",
         f"gibs/{TERRA}/miscoloration",
+        f"gibs/{TERRA}/labels",
+        f"gibs/{TERRA}/split",
+        f"gibs/{TERRA}/features",
         f"gibs/{NO_DATA}/image",
     }
 
@@ -47,6 +53,9 @@ def test_every_layer_makes_assets() -> None:
     dg.Definitions.validate_loadable(definitions)
     assert len([key for key in keys(definitions) if key.endswith("/image")]) == 24
     assert "gibs/VIIRS_SNPP_CorrectedReflectance_BandsM11-I2-I1/missing_data" in keys(definitions)
+    assert len([key for key in keys(definitions) if key.endswith("/labels")]) == len(
+        [key for key in keys(definitions) if key.endswith("/missing_data")]
+    )
 
 
 def test_partitions_begin_with_the_layer() -> None:
@@ -84,6 +93,9 @@ def test_other_projections_stand_in_the_key() -> None:
         f"gibs/{VIIRS}/missing_data",
         f"gibs/{VIIRS}/hue_climatology",
         f"gibs/{VIIRS}/miscoloration",
+        f"gibs/{VIIRS}/labels",
+        f"gibs/{VIIRS}/split",
+        f"gibs/{VIIRS}/features",
     }
 
 
