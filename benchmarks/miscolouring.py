@@ -64,9 +64,9 @@ class _Counts(NamedTuple):
     found: bool
 
 
-def _make(root: Path, layer: Layer, day: date) -> NDArray[np.uint8]:
+def _make(root: Path, layer: Layer, day: date, kinds: tuple[Kind, ...] | None = None) -> NDArray[np.uint8]:
     """Store a synthetic day with its label of missing data; returns its miscoloured pixels, as packed bits."""
-    scene = render_day(layer.identifier, day, seed=SEED, level=LEVEL)
+    scene = render_day(layer.identifier, day, seed=SEED, level=LEVEL, kinds=kinds)
     write_day(root, layer, EPSG, day, scene.image)
     label_missing_data(root, layer, EPSG, day, None)
     bad = [anomaly.id for anomaly in scene.anomalies if anomaly.code == Label.MISCOLOURED]
@@ -186,11 +186,12 @@ def _memory() -> Row:
     layer = load_catalogue()[LAYERS[0]]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for number in range(6):
-            _make(root, layer, FIRST - timedelta(days=1 + number))
-        image = render_day(layer.identifier, FIRST, seed=SEED, level=LEVEL, kinds=(Kind.MAGENTA, Kind.GREEN)).image
-        write_day(root, layer, EPSG, FIRST, image)
-        add_normal_days(root, layer, EPSG)
+        with HueClimatology(climatology_path(root, EPSG, layer), layer, EPSG) as climatology:
+            for number in range(6):
+                day = FIRST - timedelta(days=1 + number)
+                image = render_day(layer.identifier, day, seed=SEED, level=1, kinds=()).image
+                climatology.put(day, "", presence(find_hues(image)))
+        _make(root, layer, FIRST, (Kind.MAGENTA, Kind.GREEN))
         command = [sys.executable, "-c", _JUDGE, str(root), layer.identifier, f"{FIRST}"]
         memory = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024
         found = read_pixels(mosaic_path(root, EPSG, FIRST, layer).with_suffix(".miscoloration.tif"))
