@@ -71,6 +71,7 @@ def test_a_range_runs(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert report["done"] == {
         "image": ["2020-09-25", "2020-09-26"],
         "missing_data": ["2020-09-25", "2020-09-26"],
+        "miscoloration": ["2020-09-25", "2020-09-26"],
     }
     result = heph("run", "--layer", VIIRS, "--start", "2020-09-27", code=1)
     assert "1 of 1 days failed" in result.output

@@ -35,7 +35,7 @@ def test_the_swath_gaps_of_a_real_day_are_found(tmp_path: Path, catalogue: Catal
         with instance_at(settings.dagster_home) as instance:
             report = run_range(build_definitions(settings), settings, instance, settings.active_layers()[0], DAY, DAY)
     assert report.errors == []
-    assert report.done == {"image": [DAY], "missing_data": [DAY]}
+    assert report.done == {"image": [DAY], "missing_data": [DAY], "miscoloration": [DAY]}
     report_path = mosaic_path(settings.data_dir, EPSG, DAY, catalogue[TERRA]).with_suffix(".missing_data.json")
     holes = json.loads(report_path.read_text("utf-8"))["holes"]
     gaps = [hole for hole in holes if hole["bbox"][1] < 0 < hole["bbox"][3] and hole["area_km2"] > 5e5]
