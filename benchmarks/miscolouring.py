@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
@@ -28,8 +30,8 @@ from heph_dagster.gibs.raster import Image, black, read_pixels
 from heph_dagster.gibs.synthetic import Kind, render_day
 
 EPSG = 4326
-SEED = 86  # used nowhere else
-FIRST = date(2022, 2, 1)
+SEED = 1913  # used nowhere else
+FIRST = date(2023, 7, 1)
 DAYS = 60
 LEVEL = 2
 LAYERS = (
@@ -40,7 +42,17 @@ LAYERS = (
 SIZE = (2048, 1024)
 """Of gibs-ml's images, width and height."""
 _REAL_DATA = Path(os.environ.get("HEPH_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
-_GIBS_ML_RADIUS, _GIBS_ML_LEAST = 15, 20
+_GIBS_ML_RADIUS, _GIBS_ML_LEAST = 15, 20  # pixels
+_JUDGE = """
+import sys
+from datetime import date
+from pathlib import Path
+from heph_dagster.anomalies.miscolour import label_miscolouring
+from heph_dagster.gibs.catalogue import load_catalogue
+label_miscolouring(Path(sys.argv[1]), load_catalogue()[sys.argv[2]], 4326, date.fromisoformat(sys.argv[3]))
+# Not ru_maxrss: that of a child begins with its parent's.
+print(Path("/proc/self/status").read_text("ascii").split("VmHWM:")[1].split()[0])
+"""
 
 
 class _Counts(NamedTuple):
@@ -52,9 +64,9 @@ class _Counts(NamedTuple):
     found: bool
 
 
-def _make(root: Path, layer: Layer, day: date) -> NDArray[np.uint8]:
+def _make(root: Path, layer: Layer, day: date, kinds: tuple[Kind, ...] | None = None) -> NDArray[np.uint8]:
     """Store a synthetic day with its label of missing data; returns its miscoloured pixels, as packed bits."""
-    scene = render_day(layer.identifier, day, seed=SEED, level=LEVEL)
+    scene = render_day(layer.identifier, day, seed=SEED, level=LEVEL, kinds=kinds)
     write_day(root, layer, EPSG, day, scene.image)
     label_missing_data(root, layer, EPSG, day, None)
     bad = [anomaly.id for anomaly in scene.anomalies if anomaly.code == Label.MISCOLOURED]
@@ -169,28 +181,19 @@ def _speed() -> Row:
     return ratio_row("per-pixel loop and DBSCAN / ours, a synthetic day", theirs, ours, 15, note)
 
 
-def _judge_a_day(root: Path, layer: Layer, answer: multiprocessing.connection.Connection) -> None:
-    label_miscolouring(root, layer, EPSG, FIRST)
-    # Not ru_maxrss: that of a child begins with its parent's.
-    status = Path("/proc/self/status").read_text("ascii")
-    answer.send(int(status.split("VmHWM:")[1].split()[0]) / 1024)
-
-
 def _memory() -> Row:
     """Peak of a process that does nothing but judge a day at level 2: reading, mask and report included."""
     layer = load_catalogue()[LAYERS[0]]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for number in range(6):
-            _make(root, layer, FIRST - timedelta(days=1 + number))
-        image = render_day(layer.identifier, FIRST, seed=SEED, level=LEVEL, kinds=(Kind.MAGENTA, Kind.GREEN)).image
-        write_day(root, layer, EPSG, FIRST, image)
-        add_normal_days(root, layer, EPSG)
-        mine, other = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_judge_a_day, args=(root, layer, other))
-        process.start()
-        memory = mine.recv()
-        process.join()
+        with HueClimatology(climatology_path(root, EPSG, layer), layer, EPSG) as climatology:
+            for number in range(6):
+                day = FIRST - timedelta(days=1 + number)
+                image = render_day(layer.identifier, day, seed=SEED, level=1, kinds=()).image
+                climatology.put(day, "", presence(find_hues(image)))
+        _make(root, layer, FIRST, (Kind.MAGENTA, Kind.GREEN))
+        command = [sys.executable, "-c", _JUDGE, str(root), layer.identifier, f"{FIRST}"]
+        memory = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024
         found = read_pixels(mosaic_path(root, EPSG, FIRST, layer).with_suffix(".miscoloration.tif"))
     note = f"2560 x 1280 px, a process of its own, libraries included; {np.count_nonzero(found)} px found"
     return Row("peak memory of judging a day", memory, "MB", "under 400", memory < 400, note)

@@ -101,7 +101,7 @@ class HueClimatology:
         Args:
             day: The day.
             mosaic: What tells its mosaic from a later one.
-            present: 36 x 72 x 169, as `heph_dagster.anomalies.hues.presence` gives it.
+            present: 36 x 72 x 253, as `heph_dagster.anomalies.hues.presence` gives it.
         """
         self._replace(day, present, (mosaic, zlib.compress(np.packbits(present).tobytes()), None))
 
@@ -124,7 +124,7 @@ class HueClimatology:
             day: The day to judge, which does not speak for itself.
 
         Returns:
-            Number of days that this rests on, and 36 x 72 x 169 by cell and bin.
+            Number of days that this rests on, and 36 x 72 x 253 by cell and bin.
         """
         days, counts = self._without(day)
         observed = counts[..., COLOURLESS:]

@@ -94,8 +94,8 @@ class _Pixels:
     def __init__(self, mask: NDArray[np.uint8], rows: Integers | None = None, cols: Integers | None = None) -> None:
         self.height, self.width = mask.shape
         if rows is None or cols is None:
-            rows, cols = np.nonzero(mask)
             chosen = mask != 0
+            rows, cols = np.divmod(np.flatnonzero(chosen), self.width)
         else:
             chosen = np.zeros(mask.shape, bool)
             chosen[rows, cols] = True

@@ -19,16 +19,16 @@ from heph_dagster.anomalies.sphere import row_areas
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import JPEG_BLACK, Image, black, raster_size, read_pixels
 
-HUES = 24
-"""Of 15 degrees each, from red through green and blue."""
-CHROMAS = 7
-"""Steps of the chroma (the difference between the highest and the lowest channel): 32 to 63, ... 224 to 255."""
+HUES = 18
+"""Of 20 degrees each, from red through green and blue."""
+CHROMAS = 14
+"""Steps of the chroma (the difference between the highest and the lowest channel): 32 to 47, ... 240 to 255."""
 COLOURLESS = HUES * CHROMAS
 """Bin of the pixels that have no hue; the others are `chroma step * HUES + hue`."""
 CELLS = (36, 72)
 """Rows from north to south and columns from west to east that the world is divided into: 5 degrees."""
 
-_LEAST_CHROMA = 32
+_LEAST_CHROMA, _CHROMA_STEP = 32, 16
 _PRESENT_KM2 = 500.0  # less of a colour in a cell is noise; two pixels at 16km
 _FINEST_WIDTH = 2560  # finer images are averaged to 16km: what is found does not depend on what was downloaded
 _COARSEST_HEIGHT = 90
@@ -94,7 +94,7 @@ def find_hues(image: Image, darkest: int = JPEG_BLACK) -> Hues:
     hue, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV_FULL))
     chroma = cv2.multiply(saturation, value, scale=1 / 255) * observed
     levels = np.arange(256)
-    steps = np.where(levels < _LEAST_CHROMA, CHROMAS, levels // _LEAST_CHROMA - 1) * HUES
+    steps = np.where(levels < _LEAST_CHROMA, CHROMAS, (levels - _LEAST_CHROMA) // _CHROMA_STEP) * HUES
     bins = cv2.add(cv2.LUT(hue, (levels * HUES // 256).astype(np.uint8)), cv2.LUT(chroma, steps.astype(np.uint8)))
     np.minimum(bins, COLOURLESS, out=bins)
     if np.count_nonzero(bins < COLOURLESS) < _LEAST_COLOURED * seen:
@@ -102,12 +102,12 @@ def find_hues(image: Image, darkest: int = JPEG_BLACK) -> Hues:
     return Hues(bins, chroma)
 
 
-def cells_of(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def cells_of(height: int, width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The cell of each row and of each column of an image of the whole world."""
     rows, cols = CELLS
     return (
-        ((np.arange(height) + 0.5) * rows / height).astype(np.intp),
-        ((np.arange(width) + 0.5) * cols / width).astype(np.intp),
+        ((np.arange(height) + 0.5) * rows / height).astype(np.int32),
+        ((np.arange(width) + 0.5) * cols / width).astype(np.int32),
     )
 
 
@@ -121,7 +121,7 @@ def presence(hues: Hues) -> Presence:
         hues: Hues of the whole world (EPSG:4326).
 
     Returns:
-        36 x 72 x 169: by cell and bin; the last is whether there is any colour.
+        36 x 72 x 253: by cell and bin; the last is whether there is any colour.
     """
     rows, cols = CELLS
     height, width = hues.bins.shape

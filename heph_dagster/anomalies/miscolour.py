@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from heph_dagster.anomalies.climatology import LEAST_DAYS, HueClimatology, climatology_path
 from heph_dagster.anomalies.dbscan import cluster_pixels
-from heph_dagster.anomalies.hues import COLOURLESS, Hues, Presence, cells_of, read_hues
+from heph_dagster.anomalies.hues import CELLS, COLOURLESS, Hues, Presence, cells_of, read_hues
 from heph_dagster.anomalies.labels import PALETTE, Label, PixelClass, UnusableImageError
 from heph_dagster.anomalies.sphere import Region, measure_regions, row_areas
 from heph_dagster.files import replacing
@@ -73,17 +73,19 @@ def miscoloured_pixels(hues: Hues, unusual: Presence) -> tuple[int, NDArray[np.i
 
     Args:
         hues: Hues of the whole world (EPSG:4326).
-        unusual: 36 x 72 x 169, which colours are unusual where.
+        unusual: 36 x 72 x 253, which colours are unusual where.
 
     Returns:
         Number of patches, and height x width of their numbers, 0 outside.
     """
     height, width = hues.bins.shape
     cell_row, cell_col = cells_of(height, width)
-    rows, cols = np.nonzero(hues.bins < COLOURLESS)
+    cells = (cell_row[:, None] * CELLS[1] + cell_col).ravel()
+    coloured = np.flatnonzero(hues.bins < COLOURLESS)
+    colours = cells[coloured] * (COLOURLESS + 1) + hues.bins.ravel()[coloured]
+    found = coloured[unusual.ravel()[colours]]
     chroma = np.zeros_like(hues.chroma)
-    found = unusual[cell_row[rows], cell_col[cols], hues.bins[rows, cols]]
-    chroma[rows[found], cols[found]] = hues.chroma[rows[found], cols[found]]
+    chroma.ravel()[found] = hues.chroma.ravel()[found]
     # JPEG halves the resolution of colour: what is less than half as vivid as its neighbour is the neighbour's fringe.
     suspect = (chroma > 0) & (chroma >= cv2.dilate(chroma, np.ones((3, 3), np.uint8)) // 2)
     least = max(_SMALLEST_KM2, _FEWEST_PIXELS * float(row_areas(height, width).max()))

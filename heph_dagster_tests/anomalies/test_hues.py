@@ -37,9 +37,9 @@ def test_bins_are_hue_and_chroma() -> None:
             assert number == COLOURLESS
             continue
         step, hue = divmod(int(number), HUES)
-        assert step == here // 32 - 1
+        assert step == (here - 32) // 16
         # The nearest hue may lie on the other side of an edge between bins: hues come in steps of 1.4 degrees.
-        assert (colorsys.rgb_to_hsv(red, green, blue)[0] * HUES - hue - 0.5 + 12) % 24 - 12 == pytest.approx(0, abs=0.7)
+        assert (colorsys.rgb_to_hsv(red, green, blue)[0] * HUES - hue - 0.5 + 9) % 18 - 9 == pytest.approx(0, abs=0.7)
 
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (128, 128, 128), (20, 10, 30), (200, 190, 180), (0, 0, 0)])
@@ -90,7 +90,7 @@ def test_a_fine_day_is_read_at_16km(tmp_path: Path, viirs: Layer) -> None:
     image[:, 1::2] = (100, 60, 0)
     hues = read_hues(write_day(tmp_path, viirs, EPSG, DAYS[0], image), viirs)
     assert hues.bins.shape == (1280, 2560)
-    assert np.mean(hues.bins // HUES == 150 // 32 - 1) > 0.95
+    assert np.mean(hues.bins // HUES == (150 - 32) // 16) > 0.9
 
 
 def world(*patches: tuple[slice, slice, int]) -> Hues:
@@ -119,7 +119,7 @@ def test_neighbours_go_round_the_globe_and_hues_round_the_circle() -> None:
     assert set(zip(*np.nonzero(here[..., COLOURLESS]), strict=True)) == {
         (row, col) for row in (0, 1) for col in (71, 0, 1)
     }
-    assert set(np.flatnonzero(here[0, 0, :HUES])) == {23, 0, 1}
+    assert set(np.flatnonzero(here[0, 0, :HUES])) == {17, 0, 1}
 
 
 def test_a_speck_is_not_present() -> None:
