@@ -80,8 +80,11 @@ def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tm
                 f"http://127.0.0.1:{gibs_port}/wmts/epsg4326/best/1.0.0/WMTSCapabilities.xml", service
             )
             nodes = graphql(port, "{assetNodes{assetKey{path}}}")["assetNodes"]
+            names = ("features", "hue_climatology", "image", "labels", "miscoloration", "missing_data", "split")
+            assert sorted(tuple(node["assetKey"]["path"]) for node in nodes) == [
+                ("gibs", VIIRS, name) for name in names
+            ]
             paths = [("gibs", VIIRS, "image"), ("gibs", VIIRS, "missing_data")]
-            assert sorted(tuple(node["assetKey"]["path"]) for node in nodes) == paths
             # What the UI's button sends: one run over a range, which the daemon starts.
             run = graphql(port, LAUNCH, params=launch(paths, DAYS[0], DAYS[1]))["launchRun"]["run"]["runId"]
             status = "QUEUED"
