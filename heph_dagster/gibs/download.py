@@ -380,7 +380,7 @@ async def _fetch_tiles(fetch: _Fetch) -> None:
         await arrived.put(None)
 
     async def keep() -> None:
-        # All that has arrived goes to the thread at once: a hop for each tile costs as much as asking for it.
+        # All that has arrived goes to a thread at once: a hop for each tile costs as much as asking for it.
         batch: list[tuple[Tile, Answer, TileRecord | None] | None] = []
         try:
             while None not in batch:
@@ -388,12 +388,14 @@ async def _fetch_tiles(fetch: _Fetch) -> None:
                 tiles = [each for each in batch if each is not None]
                 await _in_thread(_keep_tiles, fetch, tiles)
                 fetch.on_tiles(fetch.day, len(tiles), sum(len(answer.body) for _, answer, _ in tiles))
+            await arrived.put(None)  # for the other
         except asyncio.CancelledError:
             # Another request has failed; what has arrived need not be asked for again.
             await _in_thread(_keep_tiles, fetch, [each for each in _taken(arrived) if each is not None])
             raise
 
-    await _together([ask_all(), keep()])
+    # Two of them: decoding takes most of the time, and releases the interpreter.
+    await _together([ask_all(), keep(), keep()])
 
 
 def _taken(queue: asyncio.Queue[T]) -> list[T]:

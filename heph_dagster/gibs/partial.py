@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -67,6 +68,7 @@ class PartialDay:
         self.path = path
         self.layout = layout
         self.tiles = self.absent = self.changed = self.undated = self.bytes = 0
+        self._adding = threading.Lock()
         self._types: set[TileType] = set()
         self._index = empty_index(layout)
         self._lines = np.zeros(layout.tiles, np.int64)  # where each tile's line begins; 0 is the request's line
@@ -105,7 +107,7 @@ class PartialDay:
         self._to_confirm[self.layout.position(tile)] = False
 
     def add(self, record: TileRecord, data: bytes | None = b"", *, changed: bool = True) -> None:
-        """Keep a tile whose bytes were checked, or the fact that it is absent or unchanged.
+        """Keep a tile whose bytes were checked, or the fact that it is absent or unchanged; from any thread.
 
         Args:
             record: What is known of it.
@@ -116,14 +118,14 @@ class PartialDay:
         Raises:
             StorageError: The disk is full or fails.
         """
-        offset = -1 if data is None else self._end
-        line = record_line(record, offset=offset, changed=changed)
-        with _storage(self.path):
+        with self._adding, _storage(self.path):
+            offset = -1 if data is None else self._end
+            line = record_line(record, offset=offset, changed=changed)
             if data:
                 _write_all(self._data, data)
             # The journal's line comes after the bytes: what it lists is there.
             _write_all(self._journal, line)
-        self._note(record, data, len(line), changed=changed)
+            self._note(record, data, len(line), changed=changed)
 
     def publish(self, facts: Mapping[str, str], old: Published | None = None) -> None:
         """Put the day in place, its manifest beside it.
