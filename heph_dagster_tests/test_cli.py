@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from starlette.responses import Response
@@ -121,8 +123,23 @@ def test_serve_announces_its_address_and_stops(archive: Path) -> None:
             server.kill()
 
 
-def test_help_loads_nothing_heavy() -> None:
-    heavy = ["dagster", "numpy", "cv2"]
-    code = f"import sys, heph_dagster.cli; print([name for name in {heavy} if name in sys.modules])"
+def _commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, command in group.commands.items():
+        yield from _commands(command, *path, name) if isinstance(command, click.Group) else [(*path, name)]
+
+
+def test_help_of_every_command_loads_nothing_heavy() -> None:
+    paths = list(_commands(main))
+    assert len(paths) == 21
+    code = f"""
+import sys
+from click.testing import CliRunner
+from heph_dagster.cli import main
+for path in {paths}:
+    result = CliRunner().invoke(main, [*path, "--help"])
+    assert result.exit_code == 0 and result.stdout.startswith(" ".join(["Usage: main", *path])), result.output
+print([name for name in ("dagster", "numpy", "cv2", "pydantic", "rich", "aiohttp") if name in sys.modules])
+"""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -7,65 +7,73 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from heph_dagster.anomalies.hand_labels import import_labels, label_day
-from heph_dagster.anomalies.label_table import label_rows
-from heph_dagster.anomalies.labels import Label
-from heph_dagster.anomalies.splits import read_codes
-from heph_dagster.settings import Settings
+from heph_dagster.commands import options
+
+if TYPE_CHECKING:
+    from heph_dagster.anomalies.labels import Label
 
 
-def label_by_hand(name: str, day: date, codes: Sequence[str], epsg: int, root: Path | None) -> None:
-    """Store a person's label of a day.
+@click.command()
+@options.layer_name
+@click.argument("day", metavar="DATE", type=options.DAY)
+@click.argument("codes", nargs=-1, required=True)
+@options.epsg
+@options.output_dir
+def label(layer_name: str, day: date, codes: tuple[str, ...], epsg: int, output_dir: Path | None) -> None:
+    """Say what DATE of LAYER shows; this wins over what the methods say, and replaces an earlier label.
 
-    Args:
-        name: The layer.
-        day: The day.
-        codes: Label codes.
-        epsg: Projection.
-        root: The data root; the setting's by default.
-
-    Raises:
-        ValueError: The layer has no such day or projection, or the codes are wrong.
-        HandLabelsError: The file of hand labels cannot be read.
+    CODES are one or more of 0 normal, 1 missing data (expected), 2 missing data (unexpected), 3 miscolouring, 4 edge
+    warping, 5 eclipse (missing data), 6 eclipse (miscolouring only).
     """
+    from heph_dagster.anomalies.hand_labels import label_day
+    from heph_dagster.anomalies.splits import read_codes
+    from heph_dagster.settings import Settings
+
     settings = Settings()
-    layer, labels = settings.catalogue()[name], read_codes(codes)
-    label_day(root or settings.data_dir, layer, epsg, day, labels)
-    click.echo(f"{layer.identifier} {day}: {_words(labels)}")
+    layer, read = settings.catalogue()[layer_name], read_codes(codes)
+    label_day(output_dir or settings.data_dir, layer, epsg, day, read)
+    click.echo(f"{layer.identifier} {day}: {_words(read)}")
 
 
-def show_labels(
-    name: str,
-    *,
+@click.command()
+@options.layer_name
+@click.option(
+    "--import",
+    "source",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take in hand labels: gibs-ml's text file, or a .csv with the columns date and codes.",
+)
+@click.option("--replace", is_flag=True, help="Replace hand labels that the file contradicts.")
+@click.option("--disagreements", is_flag=True, help="Only days whose hand and automatic labels differ.")
+@click.option("--eclipse-is-missing", is_flag=True, help="Count data that an eclipse made black (code 5) as missing.")
+@options.epsg
+@options.output_dir
+@options.as_json
+def labels(
+    layer_name: str,
     source: Path | None,
+    epsg: int,
+    output_dir: Path | None,
+    *,
     replace: bool,
     disagreements: bool,
     eclipse_is_missing: bool,
-    epsg: int,
-    output_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Take in hand labels, if asked to, and print what is known of a layer's days.
+    """Show the labels of LAYER's days: by hand where there are any, else automatic.
 
-    Args:
-        name: The layer.
-        source: A file of hand labels, to be taken in.
-        replace: Whether labels that it contradicts are replaced.
-        disagreements: Whether to print only days whose hand and automatic labels differ.
-        eclipse_is_missing: Whether code 5 counts as missing data.
-        epsg: Projection.
-        output_dir: The data root; the setting's by default.
-        as_json: Whether to print JSON.
-
-    Raises:
-        ValueError: A file cannot be read or taken in, there is no label, or `replace` is given without a file.
-        HandLabelsError: The file of hand labels cannot be read.
+    A day without a code in an imported file counts as normal: import a file once its days have been looked at.
     """
+    from heph_dagster.anomalies.hand_labels import import_labels
+    from heph_dagster.anomalies.label_table import label_rows
+    from heph_dagster.settings import Settings
+
     settings = Settings()
-    root, layer = output_dir or settings.data_dir, settings.catalogue()[name]
+    root, layer = output_dir or settings.data_dir, settings.catalogue()[layer_name]
     if replace and source is None:
         raise ValueError("--replace goes with --import")
     imported = None if source is None else import_labels(root, layer, epsg, source, replace=replace)

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from heph_dagster.gibs.mrf import superseded_files
-from heph_dagster.gibs.verify import CheckedDay, abandoned_files, check_days, mend_days, stored_days
-from heph_dagster.settings import Settings
+from heph_dagster.commands import options
+
+if TYPE_CHECKING:
+    from heph_dagster.gibs.verify import CheckedDay
 
 
-def verify_archive(names: tuple[str, ...], root: Path | None, *, mend: bool, as_json: bool) -> int:
-    """Check the days of a data root and say what is wrong with them.
+@click.command()
+@click.option("--layer", "names", multiple=True, help="Layers to check.  [default: all]")
+@click.option(
+    "--mend",
+    is_flag=True,
+    help="Download damaged tiles again, and remove what replaced days left behind, and killed writers a day ago.",
+)
+@options.output_dir
+@options.as_json
+def verify(names: tuple[str, ...], output_dir: Path | None, *, mend: bool, as_json: bool) -> None:
+    """Compare all days on disk, tile by tile, with what was downloaded."""
+    from heph_dagster.commands.progress import counting
+    from heph_dagster.gibs.mrf import superseded_files
+    from heph_dagster.gibs.verify import abandoned_files, check_days, mend_days, stored_days
+    from heph_dagster.settings import Settings
 
-    Args:
-        names: Layers to check; all of them if empty.
-        root: The data root; the setting's by default.
-        mend: Whether to download damaged tiles again and to remove what replaced days and killed writers left behind;
-            of the latter, what is older than a day.
-        as_json: Whether to print JSON.
-
-    Returns:
-        Exit status: 0, or 1 when a day is damaged and was not mended.
-
-    Raises:
-        ValueError: No day is there to check.
-        StorageError: The disk fails while a day is mended.
-    """
     settings = Settings()
-    root, catalogue = root or settings.data_dir, settings.catalogue()
+    root, catalogue = output_dir or settings.data_dir, settings.catalogue()
     wanted = {catalogue[name].identifier for name in names}
     days = [each for each in stored_days(root) if not wanted or each.layer in wanted]
     if not days:
         raise ValueError(f"{root} has no days to check; --output_dir names another folder")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        task = progress.add_task("Checking", total=len(days))
-        checked = check_days(days, lambda _: progress.advance(task))
+    with counting("Checking", len(days)) as advance:
+        checked = check_days(days, lambda _: advance())
     if mend:
         bad = [each for each in checked if not each.sound]
         mended = {each.stored: each for each in mend_days(settings.client, catalogue, root, bad)}
@@ -61,7 +56,7 @@ def verify_archive(names: tuple[str, ...], root: Path | None, *, mend: bool, as_
         if count:
             what = "were removed" if mend else "are there; --mend removes them"
             click.echo(f"{count} files that {whose} left behind {what}", err=as_json)
-    return 0 if all(each.sound for each in checked) else 1
+    raise SystemExit(int(not all(each.sound for each in checked)))
 
 
 def _row(checked: CheckedDay) -> dict[str, Any]:

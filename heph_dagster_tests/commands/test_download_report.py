@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heph_dagster.download_report import Meter, report
+from heph_dagster.commands.download_report import Meter, report
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.client import GibsClient, GibsError
 from heph_dagster.gibs.download import FailedDay, FetchedDay

@@ -9,37 +9,42 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from heph_dagster.anomalies.splits import SplitDay, read_splits, write_splits
-from heph_dagster.defs.adoption import Marks, mark_adopted
-from heph_dagster.defs.runs import instance_at
-from heph_dagster.gibs.adopt import Adopted, Rejected, adopt_images, find_images, is_epsg_folder
-from heph_dagster.gibs.catalogue import Catalogue
-from heph_dagster.settings import Settings
+from heph_dagster.commands import options
+
+if TYPE_CHECKING:
+    from heph_dagster.anomalies.splits import SplitDay
+    from heph_dagster.defs.adoption import Marks
+    from heph_dagster.gibs.adopt import Adopted, Rejected
+    from heph_dagster.gibs.catalogue import Catalogue
 
 _EPSG = 4326
 """Projection of the split files that stand in no folder of one."""
 
 
-def adopt(directory: Path, output_dir: Path | None, level: int | None, *, replace: bool, as_json: bool) -> int:
-    """Adopt the images and split files of a folder, mark the days of active layers in Dagster, and report.
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@options.output_dir
+@click.option(
+    "--level", type=click.IntRange(0, 12), help="Finest level to make.  [default: the next finer than the image]"
+)
+@click.option("--replace", is_flag=True, help="Replace days and split files that are there.")
+@options.as_json
+def adopt(directory: Path, output_dir: Path | None, level: int | None, *, replace: bool, as_json: bool) -> None:
+    """Take in DIRECTORY, gibs-ml's data: its images become mosaics, its split files are checked and copied.
 
-    Args:
-        directory: gibs-ml's `data`.
-        output_dir: Data root; the setting by default. Another one has a Dagster home of its own.
-        level: Finest level of the mosaics; the coarsest that is at least as wide as the image by default.
-        replace: Whether days and split files that are there are replaced; else they are kept.
-        as_json: Print JSON.
-
-    Returns:
-        Exit status: 0, or 1 when a file was rejected.
-
-    Raises:
-        ValueError: The folder holds nothing to adopt.
-        OSError: The disk is full or fails.
+    DIRECTORY/{EPSG}/{YYYY-MM-DD}/{Layer}.jpg (.jpeg, .png, .tif, .tiff) and DIRECTORY/{EPSG}/{Layer}.txt or
+    DIRECTORY/{Layer}.txt (EPSG:4326) are taken in; what is there already is kept. The days of active layers are marked
+    as materialized in Dagster. The exit code is 1 when a file was rejected.
     """
+    from heph_dagster.defs.adoption import Marks, mark_adopted
+    from heph_dagster.defs.runs import instance_at
+    from heph_dagster.gibs.adopt import Adopted, Rejected, adopt_images, find_images
+    from heph_dagster.settings import Settings
+
     settings = Settings()
     catalogue, active = settings.catalogue(), settings.active_layers()
     root = output_dir or settings.data_dir
@@ -64,10 +69,13 @@ def adopt(directory: Path, output_dir: Path | None, level: int | None, *, replac
             marks = mark_adopted(instance, active, days)
     ignored = sorted(path.name for path in directory.iterdir() if _ignored(path))
     _report(adopted, rejected, marks, ignored, as_json=as_json)
-    return 1 if rejected else 0
+    raise SystemExit(int(bool(rejected)))
 
 
 def _adopt_split_files(directory: Path, root: Path, catalogue: Catalogue, *, replace: bool) -> list[Adopted | Rejected]:
+    from heph_dagster.anomalies.splits import read_splits, write_splits
+    from heph_dagster.gibs.adopt import Adopted, Rejected
+
     results: list[Adopted | Rejected] = []
     taken: dict[Path, tuple[Path, list[SplitDay]]] = {}
     for source, epsg in _split_files(directory):
@@ -93,12 +101,16 @@ def _adopt_split_files(directory: Path, root: Path, catalogue: Catalogue, *, rep
 
 def _split_files(directory: Path) -> Iterator[tuple[Path, int]]:
     """Split files and the codes of their projections."""
+    from heph_dagster.gibs.adopt import is_epsg_folder
+
     for folder in sorted(path for path in directory.iterdir() if is_epsg_folder(path)):
         yield from ((path, int(folder.name)) for path in sorted(folder.glob("[!.]*.txt")))
     yield from ((path, _EPSG) for path in sorted(directory.glob("[!.]*.txt")))
 
 
 def _ignored(path: Path) -> bool:
+    from heph_dagster.gibs.adopt import is_epsg_folder
+
     return not (path.name.startswith(".") or path.suffix == ".txt" or is_epsg_folder(path))
 
 

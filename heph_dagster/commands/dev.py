@@ -7,33 +7,28 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
-from heph_dagster.defs.runs import prepare_home
-from heph_dagster.demo import ARCHIVE
-from heph_dagster.gibs.server.run import check_port
-from heph_dagster.settings import Settings
+from heph_dagster.commands.demo import ARCHIVE, ROOT
 
-DEMO_ROOT = Path("data/demo")
 _STOP_SECONDS = 15
 
 
-def run_dev(host: str, port: int, mlflow_port: int) -> int:
-    """Run the services of a data folder.
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
+@click.option("--mlflow-port", default=5000, show_default=True, help="Port of the MLflow UI.")
+def dev(host: str, port: int, mlflow_port: int) -> None:
+    """Start the Dagster UI and daemon on the data folder; on the demonstration's, its server too."""
+    from urllib.parse import urlsplit
 
-    The folder is HEPH_DATA_DIR; without it the demonstration's, if there is one, else `data`.
+    from heph_dagster.defs.runs import prepare_home
+    from heph_dagster.gibs.server.run import check_port
+    from heph_dagster.settings import Settings
 
-    Returns:
-        The exit status of the service that ended first, 0 when stopped by a signal.
-
-    Raises:
-        PortInUseError: The UI's port is taken.
-    """
-    if not os.environ.get("HEPH_DATA_DIR") and (DEMO_ROOT / ARCHIVE).is_dir():
-        os.environ["HEPH_DATA_DIR"] = str(DEMO_ROOT)
+    if not os.environ.get("HEPH_DATA_DIR") and (ROOT / ARCHIVE).is_dir():
+        os.environ["HEPH_DATA_DIR"] = str(ROOT)
     settings = Settings()
     root = settings.data_dir.absolute()
     environment = os.environ | {
@@ -64,7 +59,7 @@ def run_dev(host: str, port: int, mlflow_port: int) -> int:
     check_port(host, port)
     for name in commands:
         click.echo(f"Starting {name}")
-    return _supervise(list(commands.values()), environment)
+    raise SystemExit(_supervise(list(commands.values()), environment))
 
 
 def _supervise(commands: list[list[str]], environment: dict[str, str]) -> int:

@@ -1,12 +1,9 @@
-"""`heph export`: days on disk as images, tiles and animations, without a server."""
+"""The days that `heph export` makes files of, and what became of each."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, partial
@@ -14,20 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from heph_dagster.gibs.animation import export_animation
+from heph_dagster.commands.progress import counting
 from heph_dagster.gibs.archive import mosaic_path
-from heph_dagster.gibs.box import Box
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.export import export_image, export_tiling
 from heph_dagster.gibs.grid import BBox
 from heph_dagster.gibs.partial import StorageError
 from heph_dagster.gibs.periods import span_text
 from heph_dagster.gibs.projection import projected_box
 from heph_dagster.gibs.raster import RasterError
-from heph_dagster.gibs.tiling import Tiling
 from heph_dagster.pools import stopping_pool
 from heph_dagster.settings import Settings
 
@@ -85,7 +77,7 @@ class Selection:
 
 
 @dataclass
-class _Report:
+class Report:
     """What became of a selection.
 
     Attributes:
@@ -122,77 +114,20 @@ class _Report:
         return 1 if missing or self.failed else 0
 
 
-def export_images(selection: Selection, kind: str | None, tile_resolution: str | None) -> int:
-    """Write an image of each day.
+def export_each(selection: Selection, export: Callable[[Path], Path], workers: int | None) -> int:
+    """Export the days that are on disk, one by one, and print the report.
 
     Args:
         selection: The days.
-        kind: `jpg`, `png` or `tif`; the layer's format by default.
-        tile_resolution: Row of gibs-ml's table that gives the size; the mosaic's own by default.
+        export: Makes a file of a mosaic.
+        workers: Days at once.
 
     Returns:
-        Exit status, see `_Report.end`.
-
-    Raises:
-        ValueError: The options do not go together.
+        Exit status, see `Report.end`.
     """
-    layer, epsg = selection.layer, selection.epsg
-    resolution = None if tile_resolution is None else layer.resolution(tile_resolution, epsg)
-    if resolution is not None and selection.bbox is not None:
-        raise ValueError("--tile_resolution gives the size of the whole world: leave out --bbox or it")
-
-    def export(mosaic: Path) -> Path:
-        if resolution and Box.open(mosaic).georeference.across > layer.grid(epsg).resolution(resolution.level):
-            raise RasterError(f"{mosaic} is too coarse for {resolution.name}: download level {resolution.level}")
-        return export_image(mosaic, kind or layer.format, resolution and resolution.size, selection.box)
-
-    return _each_day(selection, export, os.cpu_count())
-
-
-def export_tilings(selection: Selection, kind: str | None, tiling: Tiling) -> int:
-    """Write tiles of each day, with an index.
-
-    Args:
-        selection: The days.
-        kind: `jpg` or `png`; the layer's format by default.
-        tiling: How to cut.
-
-    Returns:
-        Exit status, see `_Report.end`.
-
-    Raises:
-        ValueError: No tile lies inside the image.
-    """
-    # The tiles of one day are written at once already.
-    return _each_day(
-        selection, lambda mosaic: export_tiling(mosaic, kind or selection.layer.format, tiling, selection.box), 1
-    )
-
-
-def export_movie(selection: Selection, target: Path, fps: float, width: int | None) -> int:
-    """Write the days as one animation.
-
-    Args:
-        selection: The days.
-        target: `.mp4` or `.gif`.
-        fps: Days a second.
-        width: Width of the frames in px.
-
-    Returns:
-        Exit status, see `_Report.end`.
-
-    Raises:
-        ValueError: No day is on disk, a mosaic cannot be read, or the frames cannot be.
-    """
-    with _progress(selection, len(selection.days)) as advance:
-        path = export_animation(target, selection.days, selection.box, fps=fps, width=width, on_day=lambda _: advance())
-    return _Report(selection, [path]).end()
-
-
-def _each_day(selection: Selection, export: Callable[[Path], Path], workers: int | None) -> int:
-    report = _Report(selection)
+    report = Report(selection)
     mosaics = {day: mosaic for day, mosaic in selection.days.items() if mosaic is not None}
-    with _progress(selection, len(mosaics)) as advance, stopping_pool(workers) as pool:
+    with counting(selection.layer.identifier, len(mosaics)) as advance, stopping_pool(workers) as pool:
         for day, result in zip(mosaics, pool.map(partial(_attempt, export), mosaics.values()), strict=True):
             if isinstance(result, Path):
                 report.files.append(result)
@@ -208,10 +143,3 @@ def _attempt(export: Callable[[Path], Path], mosaic: Path) -> Path | RasterError
         return export(mosaic)
     except (RasterError, StorageError) as error:
         return error
-
-
-@contextmanager
-def _progress(selection: Selection, total: int) -> Iterator[Callable[[], None]]:
-    with Progress(console=Console(file=sys.stderr)) as progress:
-        task = progress.add_task(selection.layer.identifier, total=total)
-        yield lambda: progress.advance(task)

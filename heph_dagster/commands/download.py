@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from heph_dagster.download_report import Meter, Result, report
-from heph_dagster.gibs.budget import recent_requests
-from heph_dagster.gibs.capabilities import tiled_group
-from heph_dagster.gibs.client import BUDGET_ADVICE, TILES_OF_A_DAY, GibsClient
-from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days, list_days
-from heph_dagster.gibs.gdal_download import GdalSource, fetch_images
-from heph_dagster.gibs.images import DayImages
-from heph_dagster.gibs.plan import check_room, last_check, need_of, plan_days, record_check
-from heph_dagster.gibs.projection import projected_box
-from heph_dagster.gibs.raster import RasterError
-from heph_dagster.pools import stopping_pool
-from heph_dagster.settings import Settings
+from heph_dagster.commands import options as common
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from heph_dagster.commands.download_report import Result
+    from heph_dagster.gibs.client import GibsClient
+    from heph_dagster.gibs.download import DayRequest
+    from heph_dagster.gibs.gdal_download import GdalSource
+    from heph_dagster.gibs.images import DayImages
 
 
-@dataclass(frozen=True, kw_only=True)
-class DownloadOptions:
+class DownloadOptions(NamedTuple):
     """The options of `heph download`, where each is explained."""
 
     layer_name: str
@@ -46,17 +41,67 @@ class DownloadOptions:
     as_json: bool
 
 
-def download_range(options: DownloadOptions) -> int:
-    """Download days and write the images that were asked for.
+@click.command()
+@click.option(
+    "--layer_name",
+    "--layer-name",
+    default="VIIRS_SNPP_CorrectedReflectance_TrueColor",
+    show_default=True,
+    help="Layer.",
+)
+@click.option("--start_date", "--start-date", type=common.DAY, help="First day.  [default: the layer's first day]")
+@click.option(
+    "--end_date", "--end-date", type=common.DAY, default="Today", show_default=True, help="Day after the last."
+)
+@click.option("--since-last-check", is_flag=True, help="Start where the last download into this folder ended.")
+@common.named_epsg
+@click.option("--tiled_world", "--tiled-world", is_flag=True, help="Write the world as a grid of 512 px tiles, too.")
+@click.option(
+    "--tile_resolution", "--tile-resolution", default="16km", show_default=True, help="A row of gibs-ml's table."
+)
+@click.option("--level", type=click.IntRange(0, 12), help="GIBS level, in place of --tile_resolution.")
+@click.option(
+    "--num_threads",
+    "--num-threads",
+    type=click.IntRange(1, 500),
+    default=10,
+    show_default=True,
+    help="Requests in flight.",
+)
+@common.output_dir
+@common.bbox
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["mrf", "jpg", "png", "tif"]),
+    help="Image beside the mosaic.  [default: the layer's]",
+)
+@click.option("--endpoint", type=click.Choice(["best", "std", "nrt"]), help="[default: the setting endpoint]")
+@click.option(
+    "--driver",
+    type=click.Choice(["heph", "gdal-tms", "gdal-twms"]),
+    default="heph",
+    show_default=True,
+    help="Who fetches: heph, or GDAL's clients for comparison, whose images nothing verifies.",
+)
+@click.option("--refresh", is_flag=True, help="Ask again for days that are on disk.")
+@common.as_json
+def download(**given: Any) -> None:
+    """Download days of a layer: gibs-ml's flags, with the same meanings and defaults, and some more.
 
-    Returns:
-        Exit status: 0, or 1 when days are missing; 0 when there is nothing new since the last check.
-
-    Raises:
-        GibsError: The server does not tell which days it has.
-        NoRoomError: The disk cannot hold the days.
-        ValueError: The options do not go together.
+    The end date is not included. With the resolution of gibs-ml's table an image of the table's size is written beside
+    each mosaic; with --level or --bbox, one of the mosaic's own size.
     """
+    from heph_dagster.commands.download_report import report
+    from heph_dagster.gibs.budget import recent_requests
+    from heph_dagster.gibs.client import BUDGET_ADVICE, TILES_OF_A_DAY
+    from heph_dagster.gibs.download import DayRequest, FailedDay, list_days
+    from heph_dagster.gibs.images import DayImages
+    from heph_dagster.gibs.plan import check_room, last_check, need_of, plan_days, record_check
+    from heph_dagster.gibs.projection import projected_box
+    from heph_dagster.settings import Settings
+
+    options = DownloadOptions(**given)
     settings, epsg = Settings(), options.epsg
     layer, root = settings.catalogue()[options.layer_name], options.output_dir or settings.data_dir
     resolution = None if options.level is not None else layer.resolution(options.tile_resolution, epsg)
@@ -78,7 +123,7 @@ def download_range(options: DownloadOptions) -> int:
         click.echo(f"nothing new: the days before {checked} have been checked", err=options.as_json)
         if options.as_json:
             report(layer, client, [], [], as_json=True)
-        return 0
+        return
     plan = plan_days(layer, list_days(client, layer, epsg), checked or options.start_date, options.end_date)
     need = need_of(request, plan.days, images, ".mrf" if options.driver == "heph" else f".{images.kind}")
     check_room(root, need)
@@ -93,8 +138,8 @@ def download_range(options: DownloadOptions) -> int:
     fresh = any(not isinstance(result, FailedDay) and result.outcome in {"new", "replaced"} for result in results)
     if options.since_last_check and not failed and not fresh:
         click.echo("nothing new", err=options.as_json)
-        return 0
-    return 1 if failed or plan.missing else 0
+        return
+    raise SystemExit(int(bool(failed or plan.missing)))
 
 
 def _check_options(options: DownloadOptions, request: DayRequest) -> None:
@@ -114,6 +159,12 @@ def _fetch(
     client: GibsClient, request: DayRequest, images: DayImages, days: list[date], options: DownloadOptions
 ) -> list[Result]:
     """Download days and write their images meanwhile; a day whose images cannot be written has failed."""
+    from heph_dagster.commands.download_report import Meter
+    from heph_dagster.gibs.download import FailedDay, FetchedDay, fetch_days
+    from heph_dagster.gibs.gdal_download import fetch_images
+    from heph_dagster.gibs.raster import RasterError
+    from heph_dagster.pools import stopping_pool
+
     results: dict[date, Result] = {}
     exports: dict[date, Future[None]] = {}
     with Meter(request.layer.identifier, len(days), request.layout.tiles) as meter, stopping_pool() as pool:
@@ -139,6 +190,11 @@ def _fetch(
 
 def _gdal_source(client: GibsClient, request: DayRequest, driver: str) -> GdalSource:
     """What a `--driver` of GDAL's reads from."""
+    import asyncio
+
+    from heph_dagster.gibs.capabilities import tiled_group
+    from heph_dagster.gibs.gdal_download import GdalSource
+
     if driver == "gdal-tms":
         return GdalSource(protocol="tms", url=client.url, endpoint=client.endpoint, access=client.access)
 

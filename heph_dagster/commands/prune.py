@@ -4,40 +4,53 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from heph_dagster.commands import options
 from heph_dagster.errors import HephError
-from heph_dagster.gibs.grid import GRIDS, grid
-from heph_dagster.gibs.partial import DayBusyError
-from heph_dagster.gibs.prune import DayFiles, old_days, remove_day
-from heph_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from heph_dagster.gibs.prune import DayFiles
 
 
 class NotConfirmedError(HephError):
     """A removal that nobody confirmed."""
 
 
+@click.command()
+@click.option(
+    "--keep-days", type=click.IntRange(0, 100_000), required=True, help="Whole days before today (UTC) that stay."
+)
+@click.option("--layer", "names", multiple=True, help="Layer; may be repeated.  [default: all of the catalogue]")
+@click.option("--epsg", "projections", type=int, multiple=True, help="Projection; may be repeated.  [default: all]")
+@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.output_dir
+@options.as_json
 def prune(
     keep_days: int,
-    names: Sequence[str],
-    projections: Sequence[int],
+    names: tuple[str, ...],
+    projections: tuple[int, ...],
     output_dir: Path | None,
     *,
     dry_run: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Remove the imagery of the days before the last `keep_days` whole ones before today (UTC), and say what went.
+    """Free room: remove the imagery of old days, and keep their masks, figures and labels.
 
-    Raises:
-        NotConfirmedError: Nobody confirmed the removal.
-        ValueError: A layer or projection is not known.
-        FileNotFoundError: The data root is no folder.
+    What goes is mosaics, the images and tiles exported from them, and what stopped downloads left. Images of a day
+    without a mosaic, such as gibs-ml's own or those of GDAL's drivers, stay.
     """
+    from heph_dagster.gibs.grid import GRIDS, grid
+    from heph_dagster.gibs.partial import DayBusyError
+    from heph_dagster.gibs.prune import old_days, remove_day
+    from heph_dagster.settings import Settings
+
     settings = Settings()
     catalogue = settings.catalogue()
     layers = [catalogue[name] for name in names] or list(catalogue.values())

@@ -9,30 +9,31 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from heph_dagster import demo
 from heph_dagster.anomalies.labels import PixelClass
+from heph_dagster.commands import demo
+from heph_dagster.commands.demo_figures import LayerSummary, compare
 from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.runs import instance_at
-from heph_dagster.demo import LayerSummary, run_demo
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.synthetic.anomalies import Anomaly, Kind
 from heph_dagster.gibs.synthetic.archive import SyntheticFiles
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import DAYS, NO_DATA, TERRA, VIIRS
+from heph_dagster_tests.test_cli import heph
 
 
 def test_the_demonstration_fills_partitions_and_tells_its_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "LEVEL", 0)
+    monkeypatch.setattr(demo, "_LEVEL", 0)
     root = tmp_path / "demo"
-    summary = run_demo(root, days=2, seed=3)
-    assert [(layer.layer, layer.days) for layer in summary.layers] == [(NO_DATA, 2), (VIIRS, 2), (TERRA, 2)]
-    assert all(layer.bytes > 0 for layer in summary.layers)
-    assert json.loads((root / "summary.json").read_text("utf-8")) == summary.as_json()
-    assert summary.as_json()["data"] == "synthetic"
-    output = capsys.readouterr().out
+    output = heph("demo", "--root", root, "--days", 2, "--seed", 3, "--json").stdout
+    summary = json.loads(output[output.index("{\n") :])
+    assert [(layer["layer"], layer["days"]) for layer in summary["layers"]] == [(NO_DATA, 2), (VIIRS, 2), (TERRA, 2)]
+    assert all(layer["bytes"] > 0 for layer in summary["layers"])
+    assert json.loads((root / "summary.json").read_text("utf-8")) == summary
+    assert (summary["data"], summary["seed"], summary["level"]) == ("synthetic", 3, 0)
     assert "make dev" in output
     assert "Synthetic days 2024-03-30 to 2024-03-31" in output
     settings = Settings(data_dir=root)
@@ -53,8 +54,8 @@ def test_the_demonstration_fills_partitions_and_tells_its_figures(
 def test_another_folder_is_not_cleared(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("\\documentclass", "utf-8")
     (tmp_path / "archive").mkdir()
-    with pytest.raises(ValueError, match="holds something that is no demonstration; choose another folder with --root"):
-        run_demo(tmp_path)
+    message = "holds something that is no demonstration; choose another folder with --root"
+    assert message in heph("demo", "--root", tmp_path, code=1).output
     assert (tmp_path / "thesis.tex").exists()
 
 
@@ -91,7 +92,7 @@ def test_holes_are_counted_against_the_truth(
         anomaly(3, Kind.MAGENTA, 900, 3),
     )
     summary = LayerSummary(VIIRS)
-    demo._compare(summary, SyntheticFiles(VIIRS, DAYS[0], mosaic, records), tmp_path / "mask.png")
+    compare(summary, SyntheticFiles(VIIRS, DAYS[0], mosaic, records), tmp_path / "mask.png")
     counts = (
         summary.holes,
         summary.holes_found,
