@@ -22,7 +22,7 @@ from heph_dagster.anomalies.climatology import HueClimatology, climatology_path
 from heph_dagster.anomalies.hues import Presence, find_hues, presence
 from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.miscolour import find_patches, label_miscolouring, miscoloured_pixels
-from heph_dagster.anomalies.missing import label_missing_data
+from heph_dagster.anomalies.missing_files import label_missing_data
 from heph_dagster.anomalies.normal_days import add_normal_days
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Layer, load_catalogue

@@ -18,7 +18,8 @@ from scipy import ndimage
 from benchmarks.measure import Row, pairs, ratio_row
 from heph_dagster.anomalies.gibs_ml import find_holes
 from heph_dagster.anomalies.labels import Label, PixelClass
-from heph_dagster.anomalies.missing import MissingData, find_missing, label_missing_data
+from heph_dagster.anomalies.missing import MissingData, find_missing
+from heph_dagster.anomalies.missing_files import label_missing_data
 from heph_dagster.anomalies.sphere import Region, label_regions, measure_regions
 from heph_dagster.gibs.archive import encode, write_day
 from heph_dagster.gibs.catalogue import load_catalogue
@@ -67,8 +68,9 @@ class _Counts(NamedTuple):
     either: int
 
 
-def _compare(result: MissingData, truth: NDArray[np.bool_]) -> _Counts:
-    found = result.classes == PixelClass.MISSING
+def _compare(labelled: tuple[MissingData, NDArray[np.uint8]], truth: NDArray[np.bool_]) -> _Counts:
+    result, classes = labelled
+    found = classes == PixelClass.MISSING
     holes, masks = _large(truth), _large(found)
     return _Counts(
         bool(truth.any()),

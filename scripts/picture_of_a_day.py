@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from heph_dagster.anomalies.missing import overlay
+from heph_dagster.anomalies.missing_files import overlay
 from heph_dagster.gibs.preview import jpeg, thumbnail
 from heph_dagster.gibs.raster import read_pixels
 

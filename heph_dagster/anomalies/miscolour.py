@@ -19,7 +19,7 @@ from heph_dagster.anomalies.sphere import Region, measure_regions, row_areas
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.raster import write_class_raster
+from heph_dagster.gibs.class_raster import write_class_raster
 
 METHOD = "hue-climatology"
 VERSION = "1"

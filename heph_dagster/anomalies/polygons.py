@@ -6,55 +6,59 @@ Source: GeoParquet specification 1.1.0 (geometries as WKB, longitude and latitud
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from heph_dagster.anomalies.sphere import Region
+from heph_dagster.anomalies.runs import Runs
+from heph_dagster.anomalies.sphere import Region, unwrap
 from heph_dagster.files import replacing
 from heph_dagster.gibs.raster import gdal
 
 POLYGONS_VERSION = "1"
 
+_STRIP = 256
+
 
 def write_polygons(
     path: Path,
-    labels: NDArray[np.int32],
-    regions: Sequence[Region],
+    regions: Sequence[tuple[Region, Runs]],
+    size: tuple[int, int],
     columns: Mapping[str, Sequence[Any]],
     facts: Mapping[str, str],
 ) -> None:
-    """Write numbered regions of a world image, a row each, with their measures.
+    """Write regions of a world image, a row each, with their measures.
 
     The geometry is the outline of the region's pixels, in two parts where it crosses the antimeridian. `oriented_box`
     is the smallest rectangle around it at any angle, as pieces of an orbit lie; it goes on beyond 180 degrees there.
 
     Args:
         path: The `.parquet` file.
-        labels: Height x width (EPSG:4326), numbers of the regions from 1, 0 outside.
-        regions: Their measures, by number.
+        regions: Measures and runs of each.
+        size: Width and height in px of the image (EPSG:4326).
         columns: Further columns by name, in the same order.
         facts: What holds for the whole file, for its metadata.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    outlines = outline(labels, len(regions))
+    outlines = [outline(runs, size) for _, runs in regions]
+    measures = [region for region, _ in regions]
     boxes = [_oriented_box(each) for each in outlines]
     names = ("west", "south", "east", "north")
     table = {
         "geometry": pa.array(shapely.to_wkb(outlines).tolist(), pa.binary()),
         "oriented_box": pa.array(shapely.to_wkb(boxes).tolist(), pa.binary()),
-        **{name: pa.array([region.bbox[k] for region in regions], pa.float64()) for k, name in enumerate(names)},
+        **{name: pa.array([region.bbox[k] for region in measures], pa.float64()) for k, name in enumerate(names)},
         **{
-            name: pa.array([getattr(region, name) for region in regions], pa.float64())
+            name: pa.array([getattr(region, name) for region in measures], pa.float64())
             for name in ("area_km2", "extent_km", "longitude", "latitude")
         },
         **{name: pa.array(values) if values else pa.array([], pa.string()) for name, values in columns.items()},
@@ -72,33 +76,50 @@ def write_polygons(
         pq.write_table(pa.table(table).replace_schema_metadata(metadata), part, compression="zstd")
 
 
-def outline(labels: NDArray[np.int32], count: int) -> list[BaseGeometry]:
-    """The outlines of numbered regions of a world image, in degrees.
+def outline(runs: Runs, size: tuple[int, int]) -> BaseGeometry:
+    """The outline of a region of a world image, in degrees.
 
     Args:
-        labels: Height x width (EPSG:4326), numbers of the regions from 1, 0 outside.
-        count: Number of regions.
+        runs: The region's runs.
+        size: Width and height in px of the image (EPSG:4326).
 
     Returns:
-        A Polygon for each, or a MultiPolygon where it falls into parts; outer rings run counterclockwise.
+        A Polygon, or a MultiPolygon where it falls into parts; outer rings run counterclockwise.
     """
+    west = unwrap(runs, size[0])[0] < 0
+    sides = [west, ~west] if west.any() else [~west]
+    parts = [part for side in sides for part in _polygons(runs.take(side), size)]
+    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+
+
+def _polygons(runs: Runs, size: tuple[int, int]) -> list[Polygon]:
+    """The outlines of the parts of some runs, traced by GDAL on a raster of their own, a strip in memory at a time."""
     from osgeo import ogr
 
     ogr.UseExceptions()
     library = gdal()
-    height, width = labels.shape
-    raster = library.GetDriverByName("MEM").Create("", width, height, 1, library.GDT_Int32)
-    raster.SetGeoTransform((-180, 360 / width, 0, 90, 0, -180 / height))
-    raster.GetRasterBand(1).WriteArray(labels)
-    source = ogr.GetDriverByName("Memory").CreateDataSource("")
-    layer = source.CreateLayer("", geom_type=ogr.wkbPolygon)
-    layer.CreateField(ogr.FieldDefn("number", ogr.OFTInteger))
-    library.Polygonize(raster.GetRasterBand(1), raster.GetRasterBand(1), layer, 0)
-    parts: dict[int, list[Polygon]] = {}
-    for feature in layer:
-        polygon = shapely.from_wkb(bytes(feature.GetGeometryRef().ExportToWkb()))
-        parts.setdefault(feature.GetField(0), []).append(shapely.geometry.polygon.orient(polygon))
-    return [each[0] if len(each) == 1 else MultiPolygon(each) for each in (parts[k] for k in range(1, count + 1))]
+    top, left = int(runs.row.min()), int(runs.start.min())
+    height, width = int(runs.row.max()) + 1 - top, int(runs.stop.max()) - left
+    step_x, step_y = 360 / size[0], 180 / size[1]
+    # A piece of an orbit at 250m has more pixels than memory: deflated, it takes next to none.
+    name = f"/vsimem/{uuid.uuid4().hex}.tif"
+    raster = library.GetDriverByName("GTiff").Create(
+        name, width, height, 1, library.GDT_Byte, options=["COMPRESS=DEFLATE", "ZLEVEL=1", f"BLOCKYSIZE={_STRIP}"]
+    )
+    try:
+        raster.SetGeoTransform((left * step_x - 180, step_x, 0, 90 - top * step_y, 0, -step_y))
+        for row in range(0, height, _STRIP):
+            strip = runs.mask(slice(top + row, min(top + row + _STRIP, top + height)), slice(left, left + width))
+            raster.GetRasterBand(1).WriteArray(strip.astype(np.uint8), 0, row)
+        raster.FlushCache()
+        source = ogr.GetDriverByName("Memory").CreateDataSource("")
+        layer = source.CreateLayer("", geom_type=ogr.wkbPolygon)
+        library.Polygonize(raster.GetRasterBand(1), raster.GetRasterBand(1), layer, -1)
+        found = [shapely.from_wkb(bytes(feature.GetGeometryRef().ExportToWkb())) for feature in layer]
+    finally:
+        raster = None
+        library.Unlink(name)
+    return [shapely.geometry.polygon.orient(polygon) for polygon in found]
 
 
 def _oriented_box(region: BaseGeometry) -> BaseGeometry:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from heph_dagster.anomalies.runs import Integers, Runs
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius (IUGG)."""
 EARTH_AREA_KM2 = 4 * np.pi * EARTH_RADIUS_KM**2
 """Surface of the sphere of that radius."""
 _MOST_POINTS = 2000  # of an outline: all pairs of them are compared
+_POINTS_AROUND = 65  # of a row that goes around the globe
 
 
 @dataclass(frozen=True)
@@ -79,23 +81,28 @@ def measure_regions(labels: NDArray[np.int32], numbers: Sequence[int]) -> list[R
         labels: Height x width numbers, as `label_regions` gives them.
         numbers: The regions to measure.
     """
-    boxes = ndimage.find_objects(labels)
-    return [_measure(labels, number, boxes[number - 1]) for number in numbers]
-
-
-def _measure(labels: NDArray[np.int32], number: int, box: tuple[slice, slice]) -> Region:
     height, width = labels.shape
-    rows, cols = np.nonzero(labels[box] == number)
-    rows += box[0].start
-    cols = _unwrap(cols + box[1].start, width)
-    weights = row_areas(height, width)[rows]
+    by_number = {int(each.region[0]): each for each in Runs.of(labels).split()}
+    return [measure(by_number[number], height, width) for number in numbers]
+
+
+def measure(runs: Runs, height: int, width: int) -> Region:
+    """Size and place of a region, of whose number nothing depends.
+
+    Args:
+        runs: Its runs.
+        height: Of the global image, in px.
+        width: Of the global image, in px.
+    """
+    rows, start, stop = runs.row, *unwrap(runs, width)
+    weights = row_areas(height, width)[rows] * (stop - start)
     step = 360.0 / width
-    west, east = float(cols.min()) * step - 180, (float(cols.max()) + 1) * step - 180
+    west, east = float(start.min()) * step - 180, float(stop.max()) * step - 180
     whole = east - west >= 360
     return Region(
         area_km2=float(weights.sum()),
-        extent_km=_greatest_distance(_outline(rows, cols) * np.radians(step)),
-        longitude=_wrap(float(np.average(cols + 0.5, weights=weights)) * step - 180),
+        extent_km=_greatest_distance(_outline(rows, start, stop, width) * np.radians(step)),
+        longitude=_wrap(float(np.average((start + stop) / 2, weights=weights)) * step - 180),
         latitude=90 - float(np.average(rows + 0.5, weights=weights)) * step,
         bbox=(
             -180.0 if whole else _wrap(west),
@@ -106,18 +113,38 @@ def _measure(labels: NDArray[np.int32], number: int, box: tuple[slice, slice]) -
     )
 
 
-def _outline(rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Outer corners of the first and last pixel of each row and of each column: (column, row) positions."""
-    corners = []
-    for lines, places, swap in ((rows, cols, False), (cols, rows, True)):
-        order = np.lexsort((places, lines))
-        line, place = lines[order], places[order]
-        starts = np.flatnonzero(np.diff(line, prepend=line[0] - 1))
-        ends = np.append(starts[1:], len(line)) - 1
-        for side in (0, 1):
-            for at, past in ((starts, 0), (ends, 1)):
-                points = np.stack([place[at] + past, line[at] + side], axis=1)
-                corners.append(points[:, ::-1] if swap else points)
+def unwrap(runs: Runs, width: int) -> tuple[Integers, Integers]:
+    """Columns of a region's runs moved so that it does not fall apart at the antimeridian: cut at its widest gap.
+
+    Args:
+        runs: The region's runs.
+        width: Of the global image, in px.
+
+    Returns:
+        First columns, and columns past the last; negative for what lies west of column 0.
+    """
+    start, stop = runs.start, runs.stop
+    if start.min() > 0 or stop.max() < width:
+        return start, stop
+    order = np.argsort(start)
+    reached = np.maximum.accumulate(stop[order])
+    gaps = start[order][1:] - reached[:-1]
+    if not len(gaps) or gaps.max() <= 0:
+        return start, stop
+    cut = start[order][1:][gaps.argmax()]
+    moved = np.where(start >= cut, width, 0)
+    return start - moved, stop - moved
+
+
+def _outline(rows: Integers, start: Integers, stop: Integers, width: int) -> NDArray[np.float64]:
+    """Corners of each row's first and last pixel: (column, row) positions."""
+    order = np.argsort(rows, kind="stable")
+    lines = np.flatnonzero(np.diff(rows[order], prepend=-1))
+    west, east = np.minimum.reduceat(start[order], lines), np.maximum.reduceat(stop[order], lines)
+    # What is farthest from a place may lie within a row only where the row goes half around the globe.
+    columns = np.linspace(west, east, _POINTS_AROUND if (east - west).max() > width / 2 else 2)
+    line = np.broadcast_to(rows[order][lines], columns.shape)
+    corners = [np.stack([columns.ravel(), edge.ravel()], axis=1) for edge in (line, line + 1)]
     return np.unique(np.concatenate(corners), axis=0)
 
 
@@ -129,15 +156,6 @@ def _greatest_distance(points: NDArray[np.float64]) -> float:
         axis=1,
     )
     return float(EARTH_RADIUS_KM * np.arccos(np.clip((vectors @ vectors.T).min(), -1, 1)))
-
-
-def _unwrap(cols: NDArray[np.intp], width: int) -> NDArray[np.intp]:
-    """Columns of a region moved so that it does not fall apart at the antimeridian: cut at its widest gap."""
-    used = np.unique(cols)
-    if len(used) == width or not (used[0] == 0 and used[-1] == width - 1):
-        return cols
-    cut = used[np.argmax(np.diff(used)) + 1]
-    return np.where(cols >= cut, cols - width, cols)
 
 
 def _wrap(longitude: float, *, end: bool = False) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from heph_dagster.anomalies import climatology, miscolour
-from heph_dagster.anomalies.missing import overlay
+from heph_dagster.anomalies.missing_files import overlay
 from heph_dagster.anomalies.normal_days import add_normal_days
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.partitions import days_of

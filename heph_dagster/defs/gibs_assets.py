@@ -7,14 +7,14 @@ from typing import Any
 
 import dagster as dg
 
-from heph_dagster.anomalies import missing
+from heph_dagster.anomalies import missing, missing_files
 from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.reports import conclude, picture, work_through
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
 from heph_dagster.gibs.partial import StorageError
-from heph_dagster.gibs.preview import thumbnail
-from heph_dagster.gibs.raster import RasterError
+from heph_dagster.gibs.preview import SIZE, thumbnail
+from heph_dagster.gibs.raster import RasterError, read_pixels
 from heph_dagster.settings import ActiveLayer
 
 POOL = "gibs"
@@ -134,17 +134,19 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
     )
     def missing_data(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
         def label(day: date) -> dict[str, Any]:
-            return _missing_metadata(missing.label_missing_data(gibs.root, layer, epsg, day, no_data and no_data.layer))
+            return _missing_metadata(
+                missing_files.label_missing_data(gibs.root, layer, epsg, day, no_data and no_data.layer)
+            )
 
         work_through(context, label)
 
     return missing_data
 
 
-def _missing_metadata(files: missing.MissingDataFiles) -> dict[str, Any]:
+def _missing_metadata(files: missing_files.MissingDataFiles) -> dict[str, Any]:
     result = files.result
     return {
-        "preview": picture(missing.overlay(thumbnail(files.mosaic), result.classes)),
+        "preview": picture(missing_files.overlay(thumbnail(files.mosaic), read_pixels(files.mask, SIZE))),
         "verdict": result.verdict,
         "labels": [int(label) for label in result.labels],
         "missing_share": result.missing_share,

@@ -170,31 +170,3 @@ def brightest(image: Image) -> Image:
     """The greatest of each pixel's channels: height x width, of an RGB image."""
     # Two maxima over planes: several times as fast as a reduction over the last axis.
     return np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2])
-
-
-def write_class_raster(path: Path, classes: Image, palette: dict[int, tuple[int, int, int, int]], like: Path) -> None:
-    """Write a class mask as a cloud-optimized GeoTIFF with a palette.
-
-    Args:
-        path: The `.tif` to write; write it beside its name and rename it.
-        classes: Height x width class numbers.
-        palette: RGBA by class number.
-        like: A raster that lends extent and projection; another size is allowed.
-    """
-    library = gdal()
-    source = library.Open(str(like))
-    height, width = classes.shape
-    left, step_x, _, top, _, step_y = source.GetGeoTransform()
-    dataset = library.GetDriverByName("MEM").Create("", width, height, 1, library.GDT_Byte)
-    dataset.SetGeoTransform(
-        (left, step_x * source.RasterXSize / width, 0, top, 0, step_y * source.RasterYSize / height)
-    )
-    dataset.SetProjection(source.GetProjection())
-    table = library.ColorTable()
-    for number, colour in palette.items():
-        table.SetColorEntry(number, colour)
-    band = dataset.GetRasterBand(1)
-    band.SetColorTable(table)
-    band.WriteArray(classes)
-    options = ["COMPRESS=DEFLATE", "OVERVIEW_RESAMPLING=NEAREST", "BLOCKSIZE=512"]
-    library.GetDriverByName("COG").CreateCopy(str(path), dataset, options=options).FlushCache()

@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from heph_dagster.anomalies.brightness import MosaicBrightness, whole
 from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.missing import (
     UnusableImageError,
-    brightness,
     find_missing,
-    label_missing_data,
-    overlay,
 )
+from heph_dagster.anomalies.missing_files import label_missing_data, overlay
 from heph_dagster.anomalies.sphere import EARTH_AREA_KM2
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
@@ -42,16 +41,21 @@ def night(day: date, satellite: str = "VIIRS_SNPP", zenith: float = 88.0, level:
 
 
 def find(no_data: np.ndarray, day: date = EQUINOX, satellite: str = "VIIRS_SNPP", told: np.ndarray | None = None):
-    """Look at a bright world that is black where a mask is 1."""
+    """What a bright world lacks that is black where a mask is 1."""
+    return find_both(no_data, day, satellite, told)[0]
+
+
+def find_both(no_data: np.ndarray, day: date = EQUINOX, satellite: str = "VIIRS_SNPP", told: np.ndarray | None = None):
+    """That, and the classes of its pixels."""
     return find_missing(np.where(no_data > 0, 0, 200).astype(np.uint8), satellite, day, told)
 
 
 def test_a_whole_day_is_normal() -> None:
-    result = find(np.zeros((HEIGHT, 2 * HEIGHT), np.uint8))
+    result, classes = find_both(np.zeros((HEIGHT, 2 * HEIGHT), np.uint8))
     assert result.labels == (Label.NORMAL,)
     assert result.verdict == "normal"
     assert (result.missing_share, result.not_observed_share, result.holes) == (0, 0, ())
-    assert not result.classes.any()
+    assert not classes.any()
 
 
 @pytest.mark.parametrize("height", [320, 640, 1280])
@@ -80,10 +84,10 @@ def test_holes_at_edges_are_one_hole_each(bounds: tuple[float, float, float, flo
 @pytest.mark.parametrize("day", [JUNE, DECEMBER, EQUINOX])
 @pytest.mark.parametrize("zenith", [83.0, 86.0, 88.0])
 def test_the_night_is_expected_wherever_imagery_stops(day: date, zenith: float) -> None:
-    result = find(night(day, zenith=zenith), day)
+    result, classes = find_both(night(day, zenith=zenith), day)
     assert result.holes == ()
     assert result.labels == (Label.NORMAL,)
-    assert set(np.unique(result.classes)) <= {PixelClass.VALID, PixelClass.NOT_OBSERVED}
+    assert set(np.unique(classes)) <= {PixelClass.VALID, PixelClass.NOT_OBSERVED}
 
 
 def test_black_where_the_sun_shines_is_no_night() -> None:
@@ -95,9 +99,9 @@ def test_black_where_the_sun_shines_is_no_night() -> None:
 @pytest.mark.parametrize("west", [30, -170, 150])
 def test_a_hole_beside_the_night_is_found_up_to_its_edge(west: int) -> None:
     dark, hole = night(JUNE, level=1), box(640, west, -75, west + 25, -50)
-    result = find(dark | hole, JUNE)
+    result, classes = find_both(dark | hole, JUNE)
     assert len(result.holes) == 1
-    truth, found = (hole > 0) & (dark == 0), result.classes == PixelClass.MISSING
+    truth, found = (hole > 0) & (dark == 0), classes == PixelClass.MISSING
     assert (truth & found).sum() / (truth | found).sum() > 0.97
 
 
@@ -116,9 +120,9 @@ def test_gaps_between_swaths_are_expected_though_the_orbits_drift(shift: float) 
     assert result.labels == (Label.MISSING_EXPECTED,)
     assert result.expectation.shift_deg == pytest.approx(shift, abs=0.15)
     hole = box(640, 40, -15, 65, 10)
-    both = find(gaps | hole, satellite="MODIS_Terra")
+    both, classes = find_both(gaps | hole, satellite="MODIS_Terra")
     assert both.labels == (Label.MISSING_UNEXPECTED,)
-    truth, found = (hole > 0) & (gaps == 0), both.classes == PixelClass.MISSING
+    truth, found = (hole > 0) & (gaps == 0), classes == PixelClass.MISSING
     assert (truth & found).sum() / (truth | found).sum() > 0.93
 
 
@@ -150,7 +154,7 @@ def test_levels_agree() -> None:
     for level in (0, 1, 2):
         day = render_day(TERRA, date(2021, 5, 3), seed=5, level=level, kinds=(Kind.MISSING_GRANULE,))
         values = day.image.max(axis=2)
-        found.append(find_missing(values, "MODIS_Terra", date(2021, 5, 3)))
+        found.append(find_missing(values, "MODIS_Terra", date(2021, 5, 3))[0])
     assert {each.labels for each in found} == {(Label.MISSING_UNEXPECTED,)}
     areas = [sum(hole.region.area_km2 for hole in each.holes) for each in found]
     assert areas == pytest.approx([areas[-1]] * 3, rel=0.03)
@@ -160,11 +164,11 @@ def test_levels_agree() -> None:
 def test_dark_water_is_no_hole_but_noise_around_a_narrow_hole_is() -> None:
     values = np.full((640, 1280), 120, np.uint8)
     values[300:304, 500:504] = 5  # 15,000 km2, dark but never black
-    assert find_missing(values, "VIIRS_SNPP", EQUINOX).holes != ()
+    assert find_missing(values, "VIIRS_SNPP", EQUINOX)[0].holes != ()
     values[300:304, 500:504] = 8
-    assert find_missing(values, "VIIRS_SNPP", EQUINOX).holes == ()
+    assert find_missing(values, "VIIRS_SNPP", EQUINOX)[0].holes == ()
     values[300:302, 500:502] = 0
-    assert find_missing(values[:, :], "VIIRS_SNPP", EQUINOX).holes != ()
+    assert find_missing(values[:, :], "VIIRS_SNPP", EQUINOX)[0].holes != ()
 
 
 @pytest.mark.parametrize(("degrees", "found"), [(0.35, 0), (0.55, 1)])
@@ -176,7 +180,7 @@ def test_an_eclipse_is_told_from_lost_data() -> None:
     day = date(2024, 4, 8)  # total over Mexico and the United States
     synthetic = render_day(VIIRS, day, seed=1, level=1, kinds=())
     (eclipse,) = synthetic.anomalies
-    result = find_missing(synthetic.image.max(axis=2), "VIIRS_SNPP", day)
+    result = find_missing(synthetic.image.max(axis=2), "VIIRS_SNPP", day)[0]
     assert result.labels == ((Label.ECLIPSE_MISSING if eclipse.code == 5 else Label.ECLIPSE_MISCOLOURED),)
     assert {hole.cause for hole in result.holes} <= {"eclipse"}
     west, south, east, north = result.eclipse
@@ -202,7 +206,7 @@ def test_a_mask_waits_for_its_no_data_layer(tmp_path: Path, terra: Layer, catalo
 
 def test_brightness_of_jpeg_and_png_layers(archive: Path, catalogue: Catalogue) -> None:
     def values(name: str) -> np.ndarray:
-        return brightness(mosaic_path(archive, EPSG, DAYS[0], catalogue[name]), catalogue[name])
+        return whole(MosaicBrightness(mosaic_path(archive, EPSG, DAYS[0], catalogue[name]), catalogue[name], EPSG))
 
     gaps = swath_gaps(DAYS[0])
     # GIBS's no-data layers are transparent where there are data.
@@ -216,13 +220,13 @@ def test_transparent_pixels_are_no_data(tmp_path: Path, catalogue: Catalogue) ->
     image[10:20, 30:50, 3] = 0
     layer = catalogue["VIIRS_SNPP_Brightness_Temp_BandI5_Day"]
     path = write_day(tmp_path, layer, EPSG, DAYS[0], image)
-    np.testing.assert_array_equal(brightness(path, layer), np.where(image[..., 3] == 0, 0, 255))
+    np.testing.assert_array_equal(whole(MosaicBrightness(path, layer, EPSG)), np.where(image[..., 3] == 0, 0, 255))
 
 
 def test_dark_pixels_of_a_png_layer_are_data(tmp_path: Path, catalogue: Catalogue) -> None:
     layer = catalogue["VIIRS_SNPP_Brightness_Temp_BandI5_Day"]
     path = write_day(tmp_path, layer, EPSG, DAYS[0], np.full((320, 640, 3), 8, np.uint8))
-    assert (brightness(path, layer) == 255).all()
+    assert (whole(MosaicBrightness(path, layer, EPSG)) == 255).all()
 
 
 def test_a_labelled_day_on_disk(tmp_path: Path, terra: Layer, catalogue: Catalogue) -> None:

@@ -1,0 +1,146 @@
+"""How bright a day is, read in blocks: all that the search for missing data needs to know of its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.grid import TILE_SIZE, Tile
+from heph_dagster.gibs.mrf import Mosaic, MosaicError
+from heph_dagster.gibs.raster import Image, RasterError, brightest, open_raster, palette_of, read_dataset
+
+
+class Brightness(Protocol):
+    """Brightness of a world image: 0 where there are no data; no data may be up to `JPEG_BLACK` in a JPEG layer."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in px."""
+
+    def read(self, rows: slice, cols: slice) -> NDArray[np.uint8]:
+        """The brightness of a window: height x width."""
+
+
+@dataclass(frozen=True)
+class ImageBrightness:
+    """Brightness in memory.
+
+    Attributes:
+        values: Height x width.
+    """
+
+    values: NDArray[np.uint8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in px."""
+        return self.values.shape[1], self.values.shape[0]
+
+    def read(self, rows: slice, cols: slice) -> NDArray[np.uint8]:
+        """The brightness of a window: height x width."""
+        return self.values[rows, cols]
+
+
+@dataclass(frozen=True)
+class MosaicBrightness:
+    """Brightness of a day on disk, safe to share between threads and to send to other processes.
+
+    No data is black in a JPEG layer, with its noise, and transparent in a PNG layer, whose other pixels are 255. The
+    no-data layers are themselves transparent where there are data: of them, the brightness is 0 where data are.
+
+    Attributes:
+        path: The mosaic.
+        layer: Its layer.
+        epsg: Its projection.
+    """
+
+    path: Path
+    layer: Layer
+    epsg: int
+    _opened: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "layer": self.layer, "epsg": self.epsg, "_opened": {}}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in px.
+
+        Raises:
+            RasterError: The mosaic cannot be read.
+        """
+        dataset = open_raster(self.path)
+        return dataset.RasterXSize, dataset.RasterYSize
+
+    def read(self, rows: slice, cols: slice) -> NDArray[np.uint8]:
+        """The brightness of a window: height x width.
+
+        Raises:
+            RasterError: The mosaic cannot be read.
+        """
+        mosaic = self._mosaic() if self.layer.format == "jpg" else None
+        if mosaic is None:
+            return self._through_gdal(rows, cols)
+        values = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.uint8)
+        for row in range(rows.start // TILE_SIZE, -(-rows.stop // TILE_SIZE)):
+            for col in range(cols.start // TILE_SIZE, -(-cols.stop // TILE_SIZE)):
+                self._put(values, mosaic, Tile(mosaic.level, row, col), (rows.start, cols.start))
+        return values
+
+    def _mosaic(self) -> Mosaic | None:
+        """The mosaic, where its tiles are JPEGs on the grid; GDAL reads any other."""
+        if "mosaic" not in self._opened:
+            try:
+                mosaic = Mosaic(self.path, self.epsg)
+            except FileNotFoundError as error:
+                raise RasterError(f"{self.path} cannot be read as an image: {error}") from error
+            except MosaicError:
+                self._opened["mosaic"] = None
+            else:
+                # A worldwide day only: the tiles of a box do not begin at column 0.
+                whole = mosaic.compression == "JPEG" and mosaic.layout.window.size == self.size
+                self._opened["mosaic"] = mosaic if whole and not mosaic.layout.window.col else None
+        found: Mosaic | None = self._opened["mosaic"]
+        return found
+
+    def _put(self, values: Image, mosaic: Mosaic, tile: Tile, origin: tuple[int, int]) -> None:
+        """Decode a tile into a window of the image that begins at a row and a column."""
+        try:
+            data = mosaic.tile(tile)
+            pixels = None if data is None else simplejpeg.decode_jpeg(data, strict=True)
+        except ValueError as error:
+            raise RasterError(
+                f"{self.path} cannot be read as an image: {tile}: {error}; heph verify --mend downloads it again"
+            ) from error
+        if pixels is None:
+            return
+        top, left = tile.row * TILE_SIZE - origin[0], tile.col * TILE_SIZE - origin[1]
+        rows = slice(max(0, -top), min(TILE_SIZE, len(values) - top))
+        cols = slice(max(0, -left), min(TILE_SIZE, values.shape[1] - left))
+        into = values[top + rows.start : top + rows.stop, left + cols.start : left + cols.stop]
+        np.maximum(pixels[rows, cols, 0], pixels[rows, cols, 1], out=into)
+        np.maximum(into, pixels[rows, cols, 2], out=into)
+
+    def _through_gdal(self, rows: slice, cols: slice) -> Image:
+        dataset = open_raster(self.path)
+        window = cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start
+        pixels = read_dataset(self.path, dataset, window)
+        palette = palette_of(dataset) if pixels.ndim == 2 else None
+        if palette is not None:
+            opaque = np.zeros(256, np.uint8)
+            opaque[: len(palette)] = [255 * (entry[3] > 0) for entry in palette]
+            return opaque[pixels]
+        values = pixels if pixels.ndim == 2 else pixels[..., 3] if pixels.shape[2] == 4 else brightest(pixels)
+        return values if self.layer.format == "jpg" else (values > 0).astype(np.uint8) * np.uint8(255)
+
+
+def whole(source: Brightness) -> NDArray[np.uint8]:
+    """All of a day's brightness: height x width."""
+    width, height = source.size
+    return source.read(slice(0, height), slice(0, width))

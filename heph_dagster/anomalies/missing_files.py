@@ -1,0 +1,113 @@
+"""Missing data of days on disk: masks, polygons, figures and pictures."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heph_dagster.anomalies.brightness import Brightness, MosaicBrightness
+from heph_dagster.anomalies.expectation import fit
+from heph_dagster.anomalies.labels import PALETTE
+from heph_dagster.anomalies.missing import METHOD, VERSION, MissingData, search
+from heph_dagster.anomalies.polygons import write_polygons
+from heph_dagster.files import replacing
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.class_raster import class_raster
+from heph_dagster.gibs.raster import Image
+
+
+@dataclass(frozen=True)
+class MissingDataFiles:
+    """A labelled day on disk."""
+
+    day: date
+    result: MissingData
+    mosaic: Path
+    mask: Path
+    polygons: Path
+    report: Path
+
+
+def label_missing_data(
+    root: Path, layer: Layer, epsg: int, day: date, no_data_layer: Layer | None, pool: Executor | None = None
+) -> MissingDataFiles:
+    """Label a day on disk, and write mask (`.missing_data.tif`), holes (`.parquet`) and figures (`.json`).
+
+    Args:
+        root: Data root.
+        layer: The layer.
+        epsg: Projection; only EPSG:4326 can be labelled so far.
+        day: The day, whose mosaic is on disk.
+        no_data_layer: The layer that says where data are expected, if there is one.
+        pool: Who looks at the blocks of the image, which must see the data root; threads of this process by default.
+
+    Raises:
+        ValueError: The layer's satellite is not known, or the projection is not geographic.
+        FileNotFoundError: The no-data layer's day is not on disk.
+        RasterError: The mosaic cannot be read.
+        UnusableImageError: The image is not one of the world, or too small to tell anything.
+    """
+    if layer.satellite is None or epsg != 4326:
+        raise ValueError(
+            f"missing data can be told for layers of a known satellite in EPSG:4326, not {layer.identifier}"
+        )
+    mosaic = mosaic_path(root, epsg, day, layer)
+    told: Brightness | None = None
+    if no_data_layer is not None:
+        path = mosaic_path(root, epsg, day, no_data_layer)
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path} is not there: run {no_data_layer.identifier} for {day} first, "
+                "or take it out of the active layers"
+            )
+        told = MosaicBrightness(path, no_data_layer, epsg)
+    image: Brightness = MosaicBrightness(mosaic, layer, epsg)
+    mask, polygons, report = (mosaic.with_suffix(f".missing_data.{kind}") for kind in ("tif", "parquet", "json"))
+    with replacing(mask) as part, class_raster(part, image.size, PALETTE, like=mosaic) as classes:
+        result = search(image, told, layer.satellite, day, classes, pool)
+    _write_holes(polygons, result, layer, day)
+    with replacing(report) as part:
+        part.write_text(json.dumps(_figures(result, layer, day), indent=2) + "\n", "utf-8")
+    return MissingDataFiles(day, result, mosaic, mask, polygons, report)
+
+
+def _write_holes(path: Path, result: MissingData, layer: Layer, day: date) -> None:
+    columns = {"class": ["missing"] * len(result.holes), "cause": [str(hole.cause) for hole in result.holes]}
+    facts = {"layer": layer.identifier, "day": day.isoformat(), "method": METHOD, "method_version": VERSION}
+    write_polygons(path, [(hole.region, hole.runs) for hole in result.holes], result.size, columns, facts)
+
+
+def overlay(image: Image, classes: NDArray[np.uint8]) -> Image:
+    """An RGB picture of a day with the classes of its mask drawn over it."""
+    mask = fit(classes, (image.shape[1], image.shape[0]))
+    colours = np.zeros((256, 3), np.uint8)
+    for number, colour in PALETTE.items():
+        colours[number] = colour[:3]
+    return np.where(mask[..., None] > 0, colours[mask], image)
+
+
+def _figures(result: MissingData, layer: Layer, day: date) -> dict[str, object]:
+    expectation = result.expectation
+    return {
+        "layer": layer.identifier,
+        "day": day.isoformat(),
+        "method": METHOD,
+        "version": VERSION,
+        "expectation": result.method,
+        "cutoff_north_deg": expectation.cutoff_north_deg,
+        "cutoff_south_deg": expectation.cutoff_south_deg,
+        "orbit_shift_deg": expectation.shift_deg,
+        "eclipse": result.eclipse,
+        "labels": [int(label) for label in result.labels],
+        "verdict": result.verdict,
+        "missing_share": result.missing_share,
+        "not_observed_share": result.not_observed_share,
+        "holes": [{**asdict(hole.region), "cause": hole.cause} for hole in result.holes],
+    }
