@@ -93,7 +93,8 @@ def _cell_sums(magnitude: NDArray[np.float32], angle: NDArray[np.float32]) -> ND
     cols, circle = width // _CELL, 2 * _ORIENTATIONS + 2  # 0 to 360 degrees, and the orientation above
     cell = (np.arange(height) // _CELL)[:, None] * cols + np.arange(width) // _CELL
     place, places = (cell * circle + lower).ravel(), height // _CELL * cols * circle
-    sums = np.bincount(place, (magnitude - upper).ravel(), places)
+    sums = np.zeros(places)
+    sums += np.bincount(place, (magnitude - upper).ravel(), places)
     sums[1:] += np.bincount(place, upper.ravel(), places)[:-1]
     turns = sums.reshape(-1, circle)
     folded = turns[:, :_ORIENTATIONS] + turns[:, _ORIENTATIONS : 2 * _ORIENTATIONS]
