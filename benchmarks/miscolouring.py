@@ -9,6 +9,7 @@ import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,13 +20,14 @@ from sklearn.cluster import DBSCAN
 
 from benchmarks.measure import Row, pairs, ratio_row
 from heph_dagster.anomalies.climatology import HueClimatology, climatology_path
-from heph_dagster.anomalies.hues import Presence, find_hues, presence
+from heph_dagster.anomalies.hues import Presence, find_hues, presence, read_hues
 from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.miscolour import find_patches, label_miscolouring, miscoloured_pixels
 from heph_dagster.anomalies.missing_files import label_missing_data
 from heph_dagster.anomalies.normal_days import add_normal_days
-from heph_dagster.gibs.archive import mosaic_path, write_day
+from heph_dagster.gibs.archive import encode, mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Layer, load_catalogue
+from heph_dagster.gibs.mrf import Layout, MosaicWriter, remove_mosaic
 from heph_dagster.gibs.raster import Image, black, read_pixels
 from heph_dagster.gibs.synthetic import Kind, render_day
 
@@ -43,15 +45,19 @@ SIZE = (2048, 1024)
 """Of gibs-ml's images, width and height."""
 _REAL_DATA = Path(os.environ.get("HEPH_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 _GIBS_ML_RADIUS, _GIBS_ML_LEAST = 15, 20  # pixels
+_FINEST = 8
+_TILES = 40  # different ones along the equator of a fine day; the others repeat them
 _JUDGE = """
-import sys
+import sys, time
 from datetime import date
 from pathlib import Path
 from heph_dagster.anomalies.miscolour import label_miscolouring
 from heph_dagster.gibs.catalogue import load_catalogue
+started = time.perf_counter()
 label_miscolouring(Path(sys.argv[1]), load_catalogue()[sys.argv[2]], 4326, date.fromisoformat(sys.argv[3]))
 # Not ru_maxrss: that of a child begins with its parent's.
-print(Path("/proc/self/status").read_text("ascii").split("VmHWM:")[1].split()[0])
+memory = Path("/proc/self/status").read_text("ascii").split("VmHWM:")[1].split()[0]
+print(memory, time.perf_counter() - started)
 """
 
 
@@ -181,24 +187,80 @@ def _speed() -> Row:
     return ratio_row("per-pixel loop and DBSCAN / ours, a synthetic day", theirs, ours, 15, note)
 
 
+def _learn(root: Path, layer: Layer) -> None:
+    """A climatology of six days at level 1."""
+    with HueClimatology(climatology_path(root, EPSG, layer), layer, EPSG) as climatology:
+        for number in range(6):
+            day = FIRST - timedelta(days=1 + number)
+            image = render_day(layer.identifier, day, seed=SEED, level=1, kinds=()).image
+            climatology.put(day, "", presence(find_hues(image)))
+
+
+def _judge_alone(root: Path, layer: Layer) -> tuple[float, float, int]:
+    """Peak in MB and seconds of a process that judges a day, reading, mask and report included; pixels found."""
+    command = [sys.executable, "-c", _JUDGE, str(root), layer.identifier, f"{FIRST}"]
+    memory, seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    found = read_pixels(mosaic_path(root, EPSG, FIRST, layer).with_suffix(".miscoloration.tif"))
+    return int(memory) / 1024, float(seconds), np.count_nonzero(found)
+
+
 def _memory() -> Row:
-    """Peak of a process that does nothing but judge a day at level 2: reading, mask and report included."""
     layer = load_catalogue()[LAYERS[0]]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        with HueClimatology(climatology_path(root, EPSG, layer), layer, EPSG) as climatology:
-            for number in range(6):
-                day = FIRST - timedelta(days=1 + number)
-                image = render_day(layer.identifier, day, seed=SEED, level=1, kinds=()).image
-                climatology.put(day, "", presence(find_hues(image)))
+        _learn(root, layer)
         _make(root, layer, FIRST, (Kind.MAGENTA, Kind.GREEN))
-        command = [sys.executable, "-c", _JUDGE, str(root), layer.identifier, f"{FIRST}"]
-        memory = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024
-        found = read_pixels(mosaic_path(root, EPSG, FIRST, layer).with_suffix(".miscoloration.tif"))
-    note = f"2560 x 1280 px, a process of its own, libraries included; {np.count_nonzero(found)} px found"
+        memory, _, found = _judge_alone(root, layer)
+    note = f"2560 x 1280 px, a process of its own, libraries included; {found} px found"
     return Row("peak memory of judging a day", memory, "MB", "under 400", memory < 400, note)
+
+
+def _write_fine(root: Path, layer: Layer, level: int) -> Path:
+    """A day with the tiles of a level, without coarser ones, as a download writes it: a coarse day with noise."""
+    window = layer.grid(EPSG).window(level)
+    image = render_day(layer.identifier, FIRST, seed=SEED, level=3, kinds=(Kind.MAGENTA, Kind.GREEN)).image
+    noise = np.random.default_rng(SEED).normal(0, 12, (512, 512, 1)).astype(np.float32)
+    height, width = image.shape[0] * 2 // _TILES, image.shape[1] // _TILES
+
+    @lru_cache(maxsize=_TILES)
+    def tile(row: int, col: int) -> bytes:
+        part = image[row * height : (row + 1) * height, col * width : (col + 1) * width]
+        large = cv2.resize(part, (512, 512), interpolation=cv2.INTER_LINEAR)
+        return encode(np.clip(large + noise * (large.max(axis=2, keepdims=True) > 10), 0, 255).astype(np.uint8), "jpg")
+
+    with MosaicWriter(mosaic_path(root, EPSG, FIRST, layer), Layout(window)) as mosaic:
+        for each in window.tiles():
+            mosaic.put(each, tile(each.row * _TILES // 2 // window.rows, each.col * _TILES // window.cols))
+        return mosaic.publish()
+
+
+def _fine() -> list[Row]:
+    """A day at 250m; and at 1km, where an eighth of each tile is compared with all of its pixels."""
+    layer = load_catalogue()[LAYERS[0]]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        _learn(root, layer)
+        mosaic = _write_fine(root, layer, _FINEST)
+        width, height = layer.grid(EPSG).size(_FINEST)
+        memory, seconds, found = _judge_alone(root, layer)
+        remove_mosaic(mosaic)
+        mosaic = _write_fine(root, layer, _FINEST - 2)
+        with HueClimatology(climatology_path(root, EPSG, layer), layer, EPSG) as climatology:
+            unusual = climatology.unusual(FIRST)[1]
+        whole = find_patches(find_hues(read_pixels(mosaic, (2560, 1280))), unusual).classes
+        eighth = find_patches(read_hues(mosaic, layer), unusual).classes
+    note = (
+        f"{width} x {height} px, a process of its own; {width * height / seconds / 1e6:.0f} Mpx a second, {found} found"
+    )
+    share = float(np.count_nonzero(whole & eighth) / np.count_nonzero(whole | eighth))
+    return [
+        Row("judging the colours of a day at 250m", seconds, "s", "", None, note),
+        Row("peak memory of judging a day at 250m", memory, "MB", "under 2000", memory < 2000, "libraries included"),
+        Row("IoU of masks from an eighth of the size and from all pixels", share, "", "", None,
+            f"a day at level {_FINEST - 2}; {np.count_nonzero(whole)} and {np.count_nonzero(eighth)} px"),
+    ]  # fmt: skip
 
 
 def run() -> list[Row]:
     """All measures of miscolouring."""
-    return [*(row for name in LAYERS for row in _synthetic(name)), _real(), _speed(), _memory()]
+    return [*(row for name in LAYERS for row in _synthetic(name)), _real(), _speed(), _memory(), *_fine()]

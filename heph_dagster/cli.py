@@ -17,6 +17,7 @@ from heph_dagster.commands.layers import days, layers
 from heph_dagster.commands.options import Group
 from heph_dagster.commands.prune import prune
 from heph_dagster.commands.run import run
+from heph_dagster.commands.segment import segment
 from heph_dagster.commands.verify import verify
 
 
@@ -27,7 +28,7 @@ def main() -> None:
 
 
 for command in (
-    adopt, archive, check, days, demo, dev, download, export, label, labels, layers, prune, run, serve, verify,
+    adopt, archive, check, days, demo, dev, download, export, label, labels, layers, prune, run, segment, serve, verify,
 ):  # fmt: skip
     main.add_command(command)
 

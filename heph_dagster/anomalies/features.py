@@ -76,18 +76,30 @@ def hog(image: Image) -> NDArray[np.float64]:
     kernel = np.array([[-1, 0, 1]], np.float32)
     across, down = (cv2.filter2D(grey, -1, each, borderType=cv2.BORDER_REPLICATE) for each in (kernel, kernel.T))
     magnitude, angle = cv2.cartToPolar(across, down, angleInDegrees=True)
-    position = angle * (_ORIENTATIONS / 180)
-    lower = np.floor(position)
-    share = position - lower
-    cols = width // _CELL
-    cell = (np.arange(height) // _CELL)[:, None] * cols + np.arange(width) // _CELL
-    sums = np.zeros(height // _CELL * cols * _ORIENTATIONS)
-    for orientation, weight in ((lower, (1 - share) * magnitude), (lower + 1, share * magnitude)):
-        place = cell * _ORIENTATIONS + orientation.astype(np.int64) % _ORIENTATIONS
-        sums += np.bincount(place.ravel(), weight.ravel(), len(sums))
+    # A row of blocks stays in the processor's cache.
+    strips = [slice(row, row + _BLOCK) for row in range(0, height, _BLOCK)]
+    sums = np.stack([_cell_sums(magnitude[strip], angle[strip]) for strip in strips])
     cells = _BLOCK // _CELL
-    blocks = sums.reshape(height // _BLOCK, cells, width // _BLOCK, cells, _ORIENTATIONS).transpose(0, 2, 1, 3, 4)
+    blocks = sums.reshape(-1, cells, width // _BLOCK, cells, _ORIENTATIONS).transpose(0, 2, 1, 3, 4)
     return _clipped_norm(blocks.reshape(-1, cells * cells * _ORIENTATIONS)).ravel()
+
+
+def _cell_sums(magnitude: NDArray[np.float32], angle: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Magnitudes of the gradients of each cell by orientation, shared between the two nearest: cells x 9."""
+    height, width = magnitude.shape
+    position = angle * np.float32(_ORIENTATIONS / 180)
+    lower = position.astype(np.int64)
+    upper = (position - lower) * magnitude
+    cols, circle = width // _CELL, 2 * _ORIENTATIONS + 2  # 0 to 360 degrees, and the orientation above
+    cell = (np.arange(height) // _CELL)[:, None] * cols + np.arange(width) // _CELL
+    place, places = (cell * circle + lower).ravel(), height // _CELL * cols * circle
+    sums = np.zeros(places)
+    sums += np.bincount(place, (magnitude - upper).ravel(), places)
+    sums[1:] += np.bincount(place, upper.ravel(), places)[:-1]
+    turns = sums.reshape(-1, circle)
+    folded = turns[:, :_ORIENTATIONS] + turns[:, _ORIENTATIONS : 2 * _ORIENTATIONS]
+    folded[:, :2] += turns[:, 2 * _ORIENTATIONS :]
+    return folded
 
 
 def hue_histogram(image: Image, bins: int = HUE_BINS) -> NDArray[np.float64]:
@@ -134,7 +146,7 @@ def gibs_ml_hog(image: Image) -> NDArray[np.float64]:
     cell = np.where(row < rows, row, 0)[:, None] * cols + np.where(col < cols, col, 0)
     inside = (row < rows)[:, None] & (col < cols)
     place = cell * (_ORIENTATIONS + 1) + number.astype(np.int64)
-    weight = np.hypot(across, down) * inside
+    weight = np.sqrt(across**2 + down**2) * inside  # several times as fast as hypot
     sums = np.bincount(place.ravel(), weight.ravel(), rows * cols * (_ORIENTATIONS + 1))
     return (sums.reshape(-1, _ORIENTATIONS + 1)[:, :_ORIENTATIONS] / _CELL**2).ravel()
 

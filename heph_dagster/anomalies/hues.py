@@ -18,6 +18,7 @@ from heph_dagster.anomalies.labels import UnusableImageError
 from heph_dagster.anomalies.sphere import row_areas
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import JPEG_BLACK, Image, black, raster_size, read_pixels
+from heph_dagster.gibs.reduced import read_reduced
 
 HUES = 18
 """Of 20 degrees each, from red through green and blue."""
@@ -68,7 +69,7 @@ def read_hues(path: Path, layer: Layer) -> Hues:
             f"the image is {width} x {height} px; colours are judged on images of the whole world, "
             f"twice as wide as high and at least {_COARSEST_HEIGHT} px high"
         )
-    image = read_pixels(path, (_FINEST_WIDTH, _FINEST_WIDTH // 2) if width > _FINEST_WIDTH else None)
+    image = read_reduced(path, (_FINEST_WIDTH, _FINEST_WIDTH // 2)) if width > _FINEST_WIDTH else read_pixels(path)
     if image.ndim == 2:
         raise UnusableImageError("the image has one band; colours are judged on RGB images")
     return find_hues(image, JPEG_BLACK if layer.format == "jpg" else 0)

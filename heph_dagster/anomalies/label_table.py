@@ -19,7 +19,7 @@ from heph_dagster.errors import HephError
 from heph_dagster.files import replacing
 from heph_dagster.gibs.catalogue import Layer
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 _JUDGES = {
     "missing_data": {Label.MISSING_UNEXPECTED, Label.ECLIPSE_MISSING, Label.ECLIPSE_MISCOLOURED},
     "miscoloration": {Label.MISCOLOURED},
@@ -45,12 +45,21 @@ class LabelRow:
         method: The methods that have run, with commas.
         version: Their versions, likewise.
         verdict: What they say in words.
+        reason: Why they could not judge, where they could not.
         origin: Where the hand label came from.
-        missing_share: Share of the Earth's surface that is missing.
+        expectation: What told where data are expected.
+        not_observed_share: Share of the Earth's surface without data, as expected (code 1).
+        missing_share: Share that is missing (codes 2 and 5).
         holes: Number of regions that are missing.
-        miscoloured_share: Share of the Earth's surface that is miscoloured.
+        eclipsed_holes: Number of those that lay in the moon's shadow (code 5).
+        largest_hole_km2: Area of the largest; 0 where there is none.
+        eclipse: West, south, east and north of the moon's shadow on the imagery (codes 5 and 6).
+        miscoloured_share: Share of the Earth's surface that is miscoloured (code 3).
         patches: Number of miscoloured patches.
+        largest_patch_km2: Area of the largest; 0 where there is none.
         climatology_days: Number of days by which the colours were judged.
+
+    A figure is None where its method has not run, or has none.
     """
 
     day: date
@@ -63,12 +72,19 @@ class LabelRow:
     method: str | None
     version: str | None
     verdict: str | None
+    reason: str | None
     origin: str | None
-    missing_share: float | None
-    holes: int | None
-    miscoloured_share: float | None
-    patches: int | None
-    climatology_days: int | None
+    expectation: str | None = None
+    not_observed_share: float | None = None
+    missing_share: float | None = None
+    holes: int | None = None
+    eclipsed_holes: int | None = None
+    largest_hole_km2: float | None = None
+    eclipse: tuple[float, float, float, float] | None = None
+    miscoloured_share: float | None = None
+    patches: int | None = None
+    largest_patch_km2: float | None = None
+    climatology_days: int | None = None
 
 
 def labels_path(root: Path, epsg: int, layer: Layer) -> Path:
@@ -98,7 +114,7 @@ def label_rows(root: Path, layer: Layer, epsg: int, *, eclipse_is_missing: bool 
     reports: dict[date, dict[str, dict[str, Any]]] = {}
     for name in _JUDGES:
         for path in (root / str(epsg)).glob(f"[0-9]*-[0-9]*-[0-9]*/{layer.identifier}.{name}.json"):
-            reports.setdefault(date.fromisoformat(path.parent.name), {})[name] = _read_report(path)
+            reports.setdefault(date.fromisoformat(path.parent.name), {})[name] = _read_report(path, name)
     return [
         _row(day, hand.get(day), reports.get(day, {}), eclipse_is_missing=eclipse_is_missing)
         for day in sorted(hand.keys() | reports.keys())
@@ -110,13 +126,15 @@ def write_labels(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bo
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    codes, text = pa.list_(pa.int8()), pa.string()
+    codes, text, number = pa.list_(pa.int8()), pa.string(), pa.float64()
     schema = pa.schema(
         {
             "day": pa.date32(), "codes": codes, "source": text, "missing": pa.bool_(), "hand": codes,
-            "automatic": codes, "differing": codes, "method": text, "version": text, "verdict": text, "origin": text,
-            "missing_share": pa.float64(), "holes": pa.int32(), "miscoloured_share": pa.float64(),
-            "patches": pa.int32(), "climatology_days": pa.int32(),
+            "automatic": codes, "differing": codes, "method": text, "version": text, "verdict": text, "reason": text,
+            "origin": text, "expectation": text, "not_observed_share": number, "missing_share": number,
+            "holes": pa.int32(), "eclipsed_holes": pa.int32(), "largest_hole_km2": number, "eclipse": pa.list_(number),
+            "miscoloured_share": number, "patches": pa.int32(), "largest_patch_km2": number,
+            "climatology_days": pa.int32(),
         },
         metadata={"version": SCHEMA_VERSION, "eclipse_is_missing": json.dumps(eclipse_is_missing)},
     )  # fmt: skip
@@ -148,12 +166,38 @@ def read_labels(path: Path) -> dict[date, tuple[Label, ...]]:
     return {row["day"]: tuple(Label(code) for code in row["codes"]) for row in rows if row["codes"]}
 
 
-def _read_report(path: Path) -> dict[str, Any]:
+def _read_report(path: Path, name: str) -> dict[str, Any]:
     try:
         report: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return report | {"labels": tuple(Label(code) for code in report["labels"])}
+        labels = tuple(Label(code) for code in report["labels"])
+        figures = _missing_figures(report) if name == "missing_data" else _colour_figures(report)
+        return report | {"labels": labels, "figures": figures}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): delete it, and judge the day again") from error
+
+
+def _missing_figures(report: dict[str, Any]) -> dict[str, Any]:
+    figures = {name: report.get(name) for name in ("expectation", "not_observed_share", "missing_share")}
+    holes, eclipse = report.get("holes"), report.get("eclipse")
+    return (
+        figures
+        | _counted("holes", "largest_hole_km2", holes)
+        | {
+            "eclipsed_holes": None if holes is None else sum(hole["cause"] == "eclipse" for hole in holes),
+            "eclipse": eclipse and tuple(eclipse),
+        }
+    )
+
+
+def _colour_figures(report: dict[str, Any]) -> dict[str, Any]:
+    figures = {name: report.get(name) for name in ("miscoloured_share", "climatology_days")}
+    return figures | _counted("patches", "largest_patch_km2", report.get("patches"))
+
+
+def _counted(count: str, largest: str, regions: list[dict[str, Any]] | None) -> dict[str, Any]:
+    if regions is None:
+        return {}
+    return {count: len(regions), largest: max((region["area_km2"] for region in regions), default=0.0)}
 
 
 def _row(
@@ -168,8 +212,7 @@ def _row(
         first, second = (_read_as(each, eclipse_is_missing=eclipse_is_missing) for each in (hand, automatic))
         differing = (first ^ second) & judged
     searched = hand is not None or bool(judged & _JUDGES["missing_data"])
-    missing, colours = reports.get("missing_data", {}), reports.get("miscoloration", {})
-    holes, patches = missing.get("holes"), colours.get("patches")
+    figures = {name: value for report in reports.values() for name, value in report["figures"].items()}
     read = _read_as(codes, eclipse_is_missing=eclipse_is_missing)
     return LabelRow(
         day=day,
@@ -182,12 +225,9 @@ def _row(
         method=_told(reports, "method"),
         version=_told(reports, "version"),
         verdict=_told(reports, "verdict"),
+        reason=", ".join(filter(None, (report.get("reason") for report in reports.values()))) or None,
         origin=None if label is None else label.origin,
-        missing_share=missing.get("missing_share"),
-        holes=None if holes is None else len(holes),
-        miscoloured_share=colours.get("miscoloured_share"),
-        patches=None if patches is None else len(patches),
-        climatology_days=colours.get("climatology_days"),
+        **figures,
     )
 
 

@@ -15,7 +15,9 @@ from heph_dagster.anomalies.climatology import LEAST_DAYS, HueClimatology, clima
 from heph_dagster.anomalies.dbscan import cluster_pixels
 from heph_dagster.anomalies.hues import CELLS, COLOURLESS, Hues, Presence, cells_of, read_hues
 from heph_dagster.anomalies.labels import PALETTE, Label, PixelClass, UnusableImageError
-from heph_dagster.anomalies.sphere import Region, measure_regions, row_areas
+from heph_dagster.anomalies.polygons import write_polygons
+from heph_dagster.anomalies.runs import Runs
+from heph_dagster.anomalies.sphere import Region, measure, row_areas
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
@@ -36,11 +38,13 @@ class Patches:
     Attributes:
         classes: Height x width `PixelClass` values.
         regions: The patches, largest first.
+        runs: Their pixels.
         share: Their share of the Earth's surface.
     """
 
     classes: NDArray[np.uint8]
     regions: tuple[Region, ...]
+    runs: tuple[Runs, ...]
     share: float
 
 
@@ -94,12 +98,15 @@ def miscoloured_pixels(hues: Hues, unusual: Presence) -> tuple[int, NDArray[np.i
 
 def find_patches(hues: Hues, unusual: Presence) -> Patches:
     """Find and measure miscoloured patches; the arguments are those of `miscoloured_pixels`."""
-    count, labels = miscoloured_pixels(hues, unusual)
-    regions = sorted(measure_regions(labels, range(1, count + 1)), key=lambda each: -each.area_km2)
+    labels = miscoloured_pixels(hues, unusual)[1]
+    found = sorted(
+        ((measure(runs, *labels.shape), runs) for runs in Runs.of(labels).split()), key=lambda each: -each[0].area_km2
+    )
     areas = row_areas(*labels.shape)
     return Patches(
         classes=np.where(labels > 0, np.uint8(PixelClass.MISCOLOURED), np.uint8(PixelClass.VALID)),
-        regions=tuple(regions),
+        regions=tuple(region for region, _ in found),
+        runs=tuple(runs for _, runs in found),
         share=float(((labels > 0).sum(axis=1) * areas).sum() / (areas.sum() * labels.shape[1])),
     )
 
@@ -130,17 +137,18 @@ def judge(mosaic: Path, layer: Layer, day: date, climatology: HueClimatology) ->
 
 @dataclass(frozen=True)
 class MiscolouringFiles:
-    """A judged day on disk; there is no mask where there is no label."""
+    """A judged day on disk; there are no mask and no polygons where there is no label."""
 
     day: date
     result: Miscolouring
     mosaic: Path
     mask: Path | None
+    polygons: Path | None
     report: Path
 
 
 def label_miscolouring(root: Path, layer: Layer, epsg: int, day: date) -> MiscolouringFiles:
-    """Judge a downloaded day, and write the mask (`.miscoloration.tif`) and the figures (`.miscoloration.json`).
+    """Judge a day on disk, and write mask (`.miscoloration.tif`), patches (`.parquet`) and figures (`.json`).
 
     Args:
         root: Data root.
@@ -158,15 +166,27 @@ def label_miscolouring(root: Path, layer: Layer, epsg: int, day: date) -> Miscol
     mosaic = mosaic_path(root, epsg, day, layer)
     with HueClimatology(climatology_path(root, epsg, layer), layer, epsg) as climatology:
         result = judge(mosaic, layer, day, climatology)
-    mask, report = mosaic.with_suffix(".miscoloration.tif"), mosaic.with_suffix(".miscoloration.json")
+    mask, polygons, report = (mosaic.with_suffix(f".miscoloration.{kind}") for kind in ("tif", "parquet", "json"))
     if result.patches is None:
         mask.unlink(missing_ok=True)
+        polygons.unlink(missing_ok=True)
     else:
         with replacing(mask) as part:
             write_class_raster(part, result.patches.classes, PALETTE, like=mosaic)
+        _write_patches(polygons, result.patches, layer, day)
     with replacing(report) as part:
         part.write_text(json.dumps(_figures(result, layer, day), indent=2) + "\n", "utf-8")
-    return MiscolouringFiles(day, result, mosaic, None if result.patches is None else mask, report)
+    if result.patches is None:
+        return MiscolouringFiles(day, result, mosaic, None, None, report)
+    return MiscolouringFiles(day, result, mosaic, mask, polygons, report)
+
+
+def _write_patches(path: Path, patches: Patches, layer: Layer, day: date) -> None:
+    columns = {"class": ["miscoloured"] * len(patches.regions)}
+    facts = {"layer": layer.identifier, "day": day.isoformat(), "method": METHOD, "method_version": VERSION}
+    height, width = patches.classes.shape
+    found = list(zip(patches.regions, patches.runs, strict=True))
+    write_polygons(path, found, (width, height), columns, facts)
 
 
 def _figures(result: Miscolouring, layer: Layer, day: date) -> dict[str, object]:

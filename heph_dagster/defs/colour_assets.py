@@ -66,7 +66,7 @@ def _miscoloration(active: ActiveLayer) -> dg.AssetsDefinition:
         kinds={"opencv"},
         code_version=miscolour.VERSION,
         description=f"Where {layer.title} has colours that day which hardly ever occur there: a class mask, the "
-        "patches and a verdict.",
+        "patches as polygons and a verdict.",
     )
     def miscoloration(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
         def judge(day: date) -> dict[str, Any]:
@@ -93,4 +93,5 @@ def _metadata(files: miscolour.MiscolouringFiles) -> dict[str, Any]:
         "patches": len(regions),
         "largest_patch_km2": round(regions[0].area_km2) if regions else 0,
         "mask": dg.MetadataValue.path(str(files.mask)),
+        "polygons": dg.MetadataValue.path(str(files.polygons)),
     }

@@ -62,7 +62,8 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
             "format": layer.format,
             "tile_matrix_set": layer.matrix_set(epsg),
         },
-        description=f"The day's mosaic of {layer.title}: tile bytes as NASA sent them, in an MRF.",
+        description=f"The day's mosaic of {layer.title}: tile bytes as NASA sent them, in an MRF."
+        + ("" if epsg == 4326 else f" Its days are not judged: there are no masks in EPSG:{epsg} yet."),
     )
     def image(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
         days = [date.fromisoformat(key) for key in context.partition_keys]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import cv2
 
-from heph_dagster.gibs.raster import Image, over_black, read_palette, read_pixels
+from heph_dagster.gibs.raster import Image, over_black, read_palette
+from heph_dagster.gibs.reduced import read_reduced
 
 SIZE = (384, 192)
 _JPEG_QUALITY = 75
@@ -22,7 +23,7 @@ def thumbnail(path: Path, size: tuple[int, int] = SIZE) -> Image:
     Returns:
         Height x width x 3, RGB; transparent pixels are black.
     """
-    return over_black(read_pixels(path, size), read_palette(path))
+    return over_black(read_reduced(path, size), read_palette(path))
 
 
 def jpeg(picture: Image) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ from heph_dagster.anomalies.label_table import (
     write_labels,
 )
 from heph_dagster.anomalies.labels import Label
+from heph_dagster.anomalies.miscolour import label_miscolouring
+from heph_dagster.anomalies.missing import label_missing_data
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster_tests.anomalies.painting import DAYS, MAGENTA, painted, store
 from heph_dagster_tests.conftest import EPSG
 
 FIRST, SECOND, THIRD = (date(2020, 9, number) for number in (24, 25, 26))
@@ -50,9 +53,11 @@ def only(root: Path, layer: Layer, **options: bool) -> LabelRow:
 
 
 def test_the_methods_speak_together_where_nobody_looked(tmp_path: Path, viirs: Layer, report: Report) -> None:
-    report(SECOND, "missing_data", 2, missing_share=0.25, holes=[{}, {}])
+    holes = [{"area_km2": 9e3, "cause": "eclipse"}, {"area_km2": 2e4, "cause": "lost"}]
+    shares = {"missing_share": 0.25, "not_observed_share": 0.125}
+    report(SECOND, "missing_data", 2, **shares, holes=holes, eclipse=[-10, 20, 30, 40], expectation="orbit")
     report(SECOND, "miscoloration", 0, miscoloured_share=0.0, patches=[], climatology_days=9)
-    report(FIRST, "miscoloration", 3, miscoloured_share=0.5, patches=[{}])
+    report(FIRST, "miscoloration", 3, miscoloured_share=0.5, patches=[{"area_km2": 7e4}, {"area_km2": 3e4}])
     report(THIRD, "missing_data", 0)
     report(THIRD, "miscoloration", 0)
     first, second, third = label_rows(tmp_path, viirs, EPSG)
@@ -67,19 +72,27 @@ def test_the_methods_speak_together_where_nobody_looked(tmp_path: Path, viirs: L
         method="missing_data-finder, miscoloration-finder",
         version="7, 7",
         verdict="(2,), (0,)",
+        reason=None,
         origin=None,
+        expectation="orbit",
+        not_observed_share=0.125,
         missing_share=0.25,
         holes=2,
+        eclipsed_holes=1,
+        largest_hole_km2=2e4,
+        eclipse=(-10, 20, 30, 40),
         miscoloured_share=0.0,
         patches=0,
+        largest_patch_km2=0.0,
         climatology_days=9,
     )
-    assert (first.day, first.codes, first.missing, first.holes, first.patches) == (FIRST, (3,), None, None, 1)
+    assert (first.day, first.codes, first.missing, first.holes, first.patches) == (FIRST, (3,), None, None, 2)
+    assert (first.miscoloured_share, first.largest_patch_km2) == (0.5, 7e4)
     assert (third.codes, third.missing) == ((0,), False)
 
 
 def test_a_person_wins(tmp_path: Path, viirs: Layer, report: Report) -> None:
-    report(SECOND, "missing_data", 2, missing_share=0.25, holes=[{}])
+    report(SECOND, "missing_data", 2, missing_share=0.25)
     label_day(tmp_path, viirs, EPSG, SECOND, [Label.EDGE_WARPED, Label.MISCOLOURED])
     row = only(tmp_path, viirs)
     assert (row.codes, row.source, row.missing, row.origin) == ((3, 4), "hand", False, "heph label")
@@ -130,19 +143,35 @@ def test_an_eclipse_counts_as_missing_only_if_asked_to(tmp_path: Path, viirs: La
 
 
 def test_a_day_that_could_not_be_judged_has_no_codes(tmp_path: Path, viirs: Layer, report: Report) -> None:
-    report(SECOND, "miscoloration", patches=None, verdict="no climatology yet")
+    report(SECOND, "miscoloration", patches=None, verdict="no climatology yet", reason="it has 2", climatology_days=2)
     row = only(tmp_path, viirs)
     assert (row.codes, row.source, row.missing, row.verdict) == ((), "automatic", None, "no climatology yet")
+    assert (row.reason, row.climatology_days, row.patches, row.largest_patch_km2) == ("it has 2", 2, None, None)
+
+
+def test_the_figures_are_those_of_the_real_reports(root: Path, viirs: Layer) -> None:
+    bad, night = DAYS[-1] + timedelta(days=1), DAYS[0]
+    store(root, viirs, bad, painted(bad, MAGENTA))
+    colours = label_miscolouring(root, viirs, EPSG, bad).result
+    missing = label_missing_data(root, viirs, EPSG, night, None).result
+    rows = {row.day: row for row in label_rows(root, viirs, EPSG)}
+    assert (rows[bad].codes, rows[bad].patches, rows[bad].climatology_days) == ((3,), 1, 8)
+    assert rows[bad].largest_patch_km2 == colours.patches.regions[0].area_km2
+    row = rows[night]
+    assert (row.codes, row.expectation, row.eclipse) == (missing.labels, "orbit", None)
+    assert (row.missing_share, row.not_observed_share) == (missing.missing_share, missing.not_observed_share)
+    assert (row.holes, row.eclipsed_holes, row.largest_hole_km2) == (0, 0, 0.0)
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path, viirs: Layer, report: Report) -> None:
-    report(SECOND, "missing_data", 2, missing_share=0.25, holes=[{}])
+    hole = {"area_km2": 5e5, "cause": "eclipse"}
+    report(SECOND, "missing_data", 5, missing_share=0.25, holes=[hole], eclipse=[1.5, 2, 3, 4])
     label_day(tmp_path, viirs, EPSG, FIRST, [Label.NORMAL])
     rows = label_rows(tmp_path, viirs, EPSG)
     path = labels_path(tmp_path, EPSG, viirs)
     write_labels(path, rows, eclipse_is_missing=True)
     table = pq.read_table(path)
-    assert table.schema.metadata == {b"version": b"1", b"eclipse_is_missing": b"true"}
+    assert table.schema.metadata == {b"version": b"2", b"eclipse_is_missing": b"true"}
     dicts = [
         {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
         for row in table.to_pylist()
@@ -150,7 +179,9 @@ def test_the_table_is_read_as_it_was_written(tmp_path: Path, viirs: Layer, repor
     assert [LabelRow(**each) for each in dicts] == rows
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"labels": [9]}', '{"labels": 2}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"labels": [9]}', '{"labels": 2}', '{"labels": [2], "holes": [{}]}']
+)
 def test_damaged_figures_are_named(tmp_path: Path, viirs: Layer, report: Report, text: str) -> None:
     path = report(SECOND, "missing_data", 0)
     path.write_text(text, "utf-8")
@@ -168,7 +199,7 @@ def test_the_codes_of_judged_days_are_read_again(tmp_path: Path, viirs: Layer, r
     write_labels(path, label_rows(tmp_path, viirs, EPSG), eclipse_is_missing=False)
     assert read_labels(path) == {FIRST: (2, 3), SECOND: (2,)}
     pq.write_table(pq.read_table(path).replace_schema_metadata({"version": "0"}), path)
-    with pytest.raises(LabelTableError, match="has schema version 0, not 1: materialize the layer's labels again"):
+    with pytest.raises(LabelTableError, match="has schema version 0, not 2: materialize the layer's labels again"):
         read_labels(path)
     path.write_bytes(b"PAR1")
     with pytest.raises(LabelTableError, match=r"labels\.parquet is damaged: "):

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import shapely
 
 from heph_dagster.anomalies.climatology import LEAST_DAYS, HueClimatology
 from heph_dagster.anomalies.hues import CELLS, COLOURLESS, find_hues, presence
 from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.miscolour import find_patches, label_miscolouring, miscoloured_pixels
 from heph_dagster.anomalies.normal_days import add_normal_days
-from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import RasterError, read_pixels
 from heph_dagster_tests.anomalies.painting import DAYS, FIRST, MAGENTA, PATCH, painted, store
@@ -44,8 +45,33 @@ def test_a_patch_is_found_and_measured_at_any_level(root: Path, viirs: Layer, le
     assert report["miscoloured_share"] == pytest.approx(patch.area_km2 / 510e6, rel=0.01)
 
 
+def test_patches_are_polygons_largest_first(root: Path, viirs: Layer) -> None:
+    day = FIRST + timedelta(days=20)
+    image = painted(day, MAGENTA)
+    image[230:250, 620:], image[230:250, :20] = MAGENTA, MAGENTA  # 39 to 51 S, 11 degrees on both sides of 180
+    mosaic = store(root, viirs, day, image)
+    files = label_miscolouring(root, viirs, EPSG, day)
+    assert files.polygons == mosaic.with_suffix(".miscoloration.parquet")
+    table = pq.read_table(files.polygons)
+    assert table.schema.metadata[b"layer"] == viirs.identifier.encode()
+    rows = table.to_pylist()
+    shapes = [shapely.from_wkb(row["geometry"]) for row in rows]
+    assert [row["class"] for row in rows] == ["miscoloured", "miscoloured"]
+    areas = [region.area_km2 for region in files.result.patches.regions]
+    assert [row["area_km2"] for row in rows] == areas == sorted(areas, reverse=True)
+    assert shapes[0].bounds == pytest.approx((-11.25, 28.125, 22.5, 45.0), abs=0.6)
+    assert shapes[1].bounds == pytest.approx((-180, -50.625, 180, -39.375), abs=0.6)
+    assert (shapes[1].geom_type, len(shapes[1].geoms)) == ("MultiPolygon", 2)
+    # They cover what the mask covers.
+    step = 360 / 640
+    assert [shape.area / step**2 for shape in shapes] == pytest.approx(
+        [(runs.stop - runs.start).sum() for runs in files.result.patches.runs]
+    )
+
+
 def test_a_normal_day_is_normal(root: Path, viirs: Layer) -> None:
     files = label_miscolouring(root, viirs, EPSG, DAYS[2])
+    assert pq.read_table(files.polygons).num_rows == 0
     assert (files.result.verdict, files.result.labels, files.result.days) == ("normal", (Label.NORMAL,), 7)
     assert not read_pixels(files.mask).any()
 
@@ -90,22 +116,25 @@ def test_the_first_days_are_not_judged(tmp_path: Path, viirs: Layer, number: int
     day = FIRST + timedelta(days=20)
     store(tmp_path, viirs, day, painted(day, MAGENTA))
     files = label_miscolouring(tmp_path, viirs, EPSG, day)
-    assert (files.result.verdict, files.result.labels, files.mask) == ("no climatology yet", (), None)
+    assert (files.result.verdict, files.result.labels) == ("no climatology yet", ())
+    assert (files.mask, files.polygons) == (None, None)
     report = json.loads(files.report.read_text("utf-8"))
     assert report["reason"] == f"it has {number} normal day{'s' * (number != 1)} and needs 4"
     assert (report["labels"], report["miscoloured_share"], report["patches"]) == ([], None, None)
 
 
 @pytest.mark.parametrize(("value", "reason"), [(0, "100.0% of the image are without data"), (255, "no colours")])
-def test_a_day_without_colours_is_unusable_and_keeps_no_old_mask(
+def test_a_day_without_colours_is_unusable_and_keeps_no_old_files(
     root: Path, viirs: Layer, value: int, reason: str
 ) -> None:
-    label_miscolouring(root, viirs, EPSG, DAYS[0])
+    old = label_miscolouring(root, viirs, EPSG, DAYS[0])
+    assert old.mask.exists()
+    assert old.polygons.exists()
     store(root, viirs, DAYS[0], np.full((320, 640, 3), value, np.uint8))
     files = label_miscolouring(root, viirs, EPSG, DAYS[0])
     assert (files.result.verdict, files.result.labels) == ("unusable", ())
     assert reason in json.loads(files.report.read_text("utf-8"))["reason"]
-    assert not mosaic_path(root, EPSG, DAYS[0], viirs).with_suffix(".miscoloration.tif").exists()
+    assert [path.exists() for path in (old.mask, old.polygons, old.report)] == [False, False, True]
 
 
 def test_a_day_that_is_not_there_is_an_error(root: Path, viirs: Layer) -> None:

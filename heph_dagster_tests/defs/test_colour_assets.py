@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from heph_dagster.definitions import build_definitions
@@ -70,6 +71,8 @@ def test_a_range_is_judged_by_the_climatology_of_the_same_run(
     mask = mosaic_path(tmp_path / "data", EPSG, BAD, viirs).with_suffix(".miscoloration.tif")
     assert Path(bad["mask"]) == mask
     assert mask.exists()
+    assert Path(bad["polygons"]) == mask.with_suffix(".parquet")
+    assert pq.read_table(bad["polygons"]).num_rows == 1
     empty = metadata(instance, JUDGED, f"{EMPTY}")
     assert (empty["verdict"], empty["labels"]) == ("unusable", [])
     assert empty["reason"] == "100.0% of the image are without data"

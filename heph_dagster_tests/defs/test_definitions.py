@@ -97,6 +97,8 @@ def test_other_projections_stand_in_the_key() -> None:
         f"gibs/{VIIRS}/split",
         f"gibs/{VIIRS}/features",
     }
+    polar, world = (spec(definitions, "gibs", *place, VIIRS, "image").description for place in (("epsg3031",), ()))
+    assert polar == f"{world} Its days are not judged: there are no masks in EPSG:3031 yet."
 
 
 def test_loading_imports_nothing_heavy() -> None:

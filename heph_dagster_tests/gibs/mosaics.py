@@ -20,13 +20,16 @@ def noise(window: Window = WORLD, bands: tuple[int, ...] = (3,), seed: int = 0) 
     return np.random.default_rng(seed).integers(0, 256, (height, width, *bands), dtype=np.uint8)
 
 
-def write_mosaic(path: Path, pixels: Image, window: Window = WORLD, palette: Palette | None = None) -> Path:
-    """A mosaic of PNG tiles of a window, which may cross the antimeridian."""
+def write_mosaic(
+    path: Path, pixels: Image, window: Window = WORLD, palette: Palette | None = None, tile_format: str = "png"
+) -> Path:
+    """A mosaic of a window, which may cross the antimeridian; without tiles where they would be black."""
     with MosaicWriter(path, Layout(window)) as mosaic:
         for number, tile in enumerate(window.tiles()):
             top, left = (TILE_SIZE * place for place in divmod(number, window.cols))
             part = pixels[top : top + TILE_SIZE, left : left + TILE_SIZE]
             page = np.zeros((TILE_SIZE, TILE_SIZE, *pixels.shape[2:]), np.uint8)
             page[: part.shape[0], : part.shape[1]] = part
-            mosaic.put(tile, encode(page, "png", palette))
+            if page.any():
+                mosaic.put(tile, encode(page, tile_format, palette))
         return mosaic.publish()
