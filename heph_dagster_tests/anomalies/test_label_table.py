@@ -22,7 +22,7 @@ from heph_dagster.anomalies.label_table import (
 )
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.miscolour import label_miscolouring
-from heph_dagster.anomalies.missing import label_missing_data
+from heph_dagster.anomalies.missing_files import label_missing_data
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster_tests.anomalies.painting import DAYS, MAGENTA, painted, store
