@@ -45,6 +45,7 @@ class Settings(BaseSettings):
         proxy: Address of a proxy; HTTP_PROXY, HTTPS_PROXY and NO_PROXY hold without it.
         ca_bundle: PEM file of certificate authorities, where the network has its own.
         contact: Mail address or page that GIBS finds in the User-Agent.
+        dask: Address of the dask scheduler whose workers label days; threads of the run do without it.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid")
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     proxy: str | None = Field(default=None, pattern=r"^https?://\S+$")
     ca_bundle: Path | None = None
     contact: str | None = Field(default=None, pattern=r"^[\x21-\x7e]+$")
+    dask: str | None = Field(default=None, pattern=r"^(tcp|tls)://\S+$")
 
     @field_validator("gibs_url", mode="before")
     @classmethod

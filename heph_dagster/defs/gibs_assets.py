@@ -16,6 +16,7 @@ from heph_dagster.gibs.partial import StorageError
 from heph_dagster.gibs.preview import SIZE, thumbnail
 from heph_dagster.gibs.raster import RasterError, read_pixels
 from heph_dagster.settings import ActiveLayer
+from heph_dagster.workers import workers
 
 POOL = "gibs"
 """Pool that limits how many runs ask GIBS at once."""
@@ -134,12 +135,13 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",
     )
     def missing_data(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
-        def label(day: date) -> dict[str, Any]:
-            return _missing_metadata(
-                missing_files.label_missing_data(gibs.root, layer, epsg, day, no_data and no_data.layer)
-            )
+        with workers(gibs.dask) as pool:
 
-        work_through(context, label)
+            def label(day: date) -> dict[str, Any]:
+                told = no_data and no_data.layer
+                return _missing_metadata(missing_files.label_missing_data(gibs.root, layer, epsg, day, told, pool))
+
+            work_through(context, label)
 
     return missing_data
 

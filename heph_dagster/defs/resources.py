@@ -21,6 +21,7 @@ class Gibs(dg.ConfigurableResource[None]):
     proxy: str | None
     ca_bundle: str | None
     contact: str | None
+    dask: str | None
 
     @classmethod
     def of(cls, settings: Settings) -> Gibs:
@@ -34,6 +35,7 @@ class Gibs(dg.ConfigurableResource[None]):
             proxy=settings.proxy,
             ca_bundle=None if settings.ca_bundle is None else str(settings.ca_bundle.absolute()),
             contact=settings.contact,
+            dask=settings.dask,
         )
 
     @property

@@ -146,7 +146,7 @@ def test_a_day_on_disk_is_the_same_with_any_workers(tmp_path: Path, terra: Layer
         else:
             with (
                 distributed.LocalCluster(
-                    n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, processes=True
+                    n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", processes=True
                 ) as cluster,
                 distributed.Client(cluster) as client,
             ):

@@ -1,0 +1,47 @@
+"""Who does large work: threads of this process, or the workers of a dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+
+from heph_dagster.errors import HephError
+
+_WAIT_SECONDS = 5
+
+
+class WorkersError(HephError):
+    """A cluster that cannot be used."""
+
+
+@contextmanager
+def workers(scheduler: str | None) -> Iterator[Executor | None]:
+    """The workers of a cluster, who must see the data root under the same path.
+
+    Args:
+        scheduler: Address of its dask scheduler.
+
+    Yields:
+        What takes their work; None without a scheduler: the work is then done in threads of this process.
+
+    Raises:
+        WorkersError: The scheduler does not answer, has no workers, or `distributed` is not installed.
+    """
+    if scheduler is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise WorkersError(f"a dask scheduler is set, {scheduler}, and `distributed` is not installed") from error
+    try:
+        client = Client(scheduler, timeout=_WAIT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise WorkersError(
+            f"no dask scheduler answers at {scheduler}: start one with `dask scheduler`, or unset HEPH_DASK"
+        ) from error
+    with client:
+        if not client.scheduler_info()["workers"]:
+            raise WorkersError(f"the dask scheduler at {scheduler} has no workers: start one with `dask worker`")
+        yield client.get_executor()
