@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 
+from benchmarks.fine import FINEST, alone, write_fine_day
 from benchmarks.measure import Row, pairs, ratio_row
 from heph_dagster.anomalies.climatology import HueClimatology, climatology_path
 from heph_dagster.anomalies.hues import Presence, find_hues, presence, read_hues
@@ -25,9 +23,9 @@ from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.miscolour import find_patches, label_miscolouring, miscoloured_pixels
 from heph_dagster.anomalies.missing_files import label_missing_data
 from heph_dagster.anomalies.normal_days import add_normal_days
-from heph_dagster.gibs.archive import encode, mosaic_path, write_day
+from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Layer, load_catalogue
-from heph_dagster.gibs.mrf import Layout, MosaicWriter, remove_mosaic
+from heph_dagster.gibs.mrf import remove_mosaic
 from heph_dagster.gibs.raster import Image, black, read_pixels
 from heph_dagster.gibs.synthetic import Kind, render_day
 
@@ -45,19 +43,9 @@ SIZE = (2048, 1024)
 """Of gibs-ml's images, width and height."""
 _REAL_DATA = Path(os.environ.get("HEPH_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 _GIBS_ML_RADIUS, _GIBS_ML_LEAST = 15, 20  # pixels
-_FINEST = 8
-_TILES = 40  # different ones along the equator of a fine day; the others repeat them
 _JUDGE = """
-import sys, time
-from datetime import date
-from pathlib import Path
 from heph_dagster.anomalies.miscolour import label_miscolouring
-from heph_dagster.gibs.catalogue import load_catalogue
-started = time.perf_counter()
-label_miscolouring(Path(sys.argv[1]), load_catalogue()[sys.argv[2]], 4326, date.fromisoformat(sys.argv[3]))
-# Not ru_maxrss: that of a child begins with its parent's.
-memory = Path("/proc/self/status").read_text("ascii").split("VmHWM:")[1].split()[0]
-print(memory, time.perf_counter() - started)
+label_miscolouring(root, layer, 4326, day)
 """
 
 
@@ -198,10 +186,9 @@ def _learn(root: Path, layer: Layer) -> None:
 
 def _judge_alone(root: Path, layer: Layer) -> tuple[float, float, int]:
     """Peak in MB and seconds of a process that judges a day, reading, mask and report included; pixels found."""
-    command = [sys.executable, "-c", _JUDGE, str(root), layer.identifier, f"{FIRST}"]
-    memory, seconds = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    memory, seconds = alone(_JUDGE, root, layer, FIRST)
     found = read_pixels(mosaic_path(root, EPSG, FIRST, layer).with_suffix(".miscoloration.tif"))
-    return int(memory) / 1024, float(seconds), np.count_nonzero(found)
+    return memory, seconds, np.count_nonzero(found)
 
 
 def _memory() -> Row:
@@ -215,36 +202,17 @@ def _memory() -> Row:
     return Row("peak memory of judging a day", memory, "MB", "under 400", memory < 400, note)
 
 
-def _write_fine(root: Path, layer: Layer, level: int) -> Path:
-    """A day with the tiles of a level, without coarser ones, as a download writes it: a coarse day with noise."""
-    window = layer.grid(EPSG).window(level)
-    image = render_day(layer.identifier, FIRST, seed=SEED, level=3, kinds=(Kind.MAGENTA, Kind.GREEN)).image
-    noise = np.random.default_rng(SEED).normal(0, 12, (512, 512, 1)).astype(np.float32)
-    height, width = image.shape[0] * 2 // _TILES, image.shape[1] // _TILES
-
-    @lru_cache(maxsize=_TILES)
-    def tile(row: int, col: int) -> bytes:
-        part = image[row * height : (row + 1) * height, col * width : (col + 1) * width]
-        large = cv2.resize(part, (512, 512), interpolation=cv2.INTER_LINEAR)
-        return encode(np.clip(large + noise * (large.max(axis=2, keepdims=True) > 10), 0, 255).astype(np.uint8), "jpg")
-
-    with MosaicWriter(mosaic_path(root, EPSG, FIRST, layer), Layout(window)) as mosaic:
-        for each in window.tiles():
-            mosaic.put(each, tile(each.row * _TILES // 2 // window.rows, each.col * _TILES // window.cols))
-        return mosaic.publish()
-
-
 def _fine() -> list[Row]:
     """A day at 250m; and at 1km, where an eighth of each tile is compared with all of its pixels."""
     layer = load_catalogue()[LAYERS[0]]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _learn(root, layer)
-        mosaic = _write_fine(root, layer, _FINEST)
-        width, height = layer.grid(EPSG).size(_FINEST)
+        mosaic = write_fine_day(root, layer, FIRST, FINEST, (Kind.MAGENTA, Kind.GREEN))
+        width, height = layer.grid(EPSG).size(FINEST)
         memory, seconds, found = _judge_alone(root, layer)
         remove_mosaic(mosaic)
-        mosaic = _write_fine(root, layer, _FINEST - 2)
+        mosaic = write_fine_day(root, layer, FIRST, FINEST - 2, (Kind.MAGENTA, Kind.GREEN))
         with HueClimatology(climatology_path(root, EPSG, layer), layer, EPSG) as climatology:
             unusual = climatology.unusual(FIRST)[1]
         whole = find_patches(find_hues(read_pixels(mosaic, (2560, 1280))), unusual).classes
@@ -257,7 +225,7 @@ def _fine() -> list[Row]:
         Row("judging the colours of a day at 250m", seconds, "s", "", None, note),
         Row("peak memory of judging a day at 250m", memory, "MB", "under 2000", memory < 2000, "libraries included"),
         Row("IoU of masks from an eighth of the size and from all pixels", share, "", "", None,
-            f"a day at level {_FINEST - 2}; {np.count_nonzero(whole)} and {np.count_nonzero(eighth)} px"),
+            f"a day at level {FINEST - 2}; {np.count_nonzero(whole)} and {np.count_nonzero(eighth)} px"),
     ]  # fmt: skip
 
 

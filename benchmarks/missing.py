@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.fine import FINEST, alone, write_fine_day
 from benchmarks.measure import Row, pairs, ratio_row
 from heph_dagster.anomalies.gibs_ml import find_holes
 from heph_dagster.anomalies.labels import Label, PixelClass
@@ -44,6 +45,11 @@ REAL_DAY = date(2020, 9, 27)
 _REAL_DATA = Path(os.environ.get("HEPH_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 _REAL = _REAL_DATA / "gibs" / "images" / f"{LAYERS[0]}_{REAL_DAY}_3996x1998.jpg"
 _LARGE_KM = 300.0
+_FINE_DAY = date(2022, 5, 8)
+_LABEL = """
+from heph_dagster.anomalies.missing_files import label_missing_data
+label_missing_data(root, layer, 4326, day, None)
+"""
 
 
 class _Counts(NamedTuple):
@@ -157,6 +163,7 @@ def run() -> list[Row]:
             rows += _rows(cuts, f"{DAYS} copies of a real MODIS day, half of them with a cut")
             rows += _rows(counts + cuts, "both together")
     rows.append(_speed())
+    rows += _fine()
     return rows
 
 
@@ -181,7 +188,7 @@ def _rows(counts: list[_Counts], note: str) -> list[Row]:
 
 
 def _speed() -> Row:
-    layer, day = load_catalogue()[LAYERS[2]], date(2022, 5, 1)
+    layer, day = load_catalogue()[LAYERS[2]], _FINE_DAY
     image = render_day(layer.identifier, day, seed=SEED, level=4, kinds=(Kind.MISSING_GRANULE,)).image
     size = (8192, 4096)
     with tempfile.TemporaryDirectory() as folder:
@@ -198,3 +205,19 @@ def _speed() -> Row:
         )
     note = "an 8192 x 4096 px JPEG / a mosaic of 10240 x 5120 px, mask, polygons and figures written"
     return ratio_row("flood fill / labelling a day", theirs, ours, 5, note)
+
+
+def _fine() -> list[Row]:
+    layer, day = load_catalogue()[LAYERS[2]], _FINE_DAY
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_fine_day(root, layer, day, FINEST, (Kind.MISSING_ORBIT, Kind.MISSING_AT_ANTIMERIDIAN))
+        width, height = layer.grid(EPSG).size(FINEST)
+        memory, taken = alone(_LABEL, root, layer, day)
+    cores = os.cpu_count() or 1
+    speed = width * height / taken / cores / 1e6
+    note = f"{width} x {height} px in {taken:.0f} s on {cores} cores; mask, polygons and figures written"
+    return [
+        Row("labelling a day at 250m, each core", speed, "Mpx/s", "", None, note),
+        Row("peak memory of labelling a day at 250m", memory, "MB", "under 2000", memory < 2000, "libraries included"),
+    ]

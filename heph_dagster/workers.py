@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from typing import Any
 
 from heph_dagster.errors import HephError
 
@@ -32,11 +33,12 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
         yield None
         return
     try:
-        from distributed import Client
+        import distributed
     except ImportError as error:
         raise WorkersError(f"a dask scheduler is set, {scheduler}, and `distributed` is not installed") from error
+    library: Any = distributed  # without types
     try:
-        client = Client(scheduler, timeout=_WAIT_SECONDS, set_as_default=False)
+        client = library.Client(scheduler, timeout=_WAIT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise WorkersError(
             f"no dask scheduler answers at {scheduler}: start one with `dask scheduler`, or unset HEPH_DASK"
