@@ -77,6 +77,10 @@ class _Counts(NamedTuple):
 def _compare(labelled: tuple[MissingData, NDArray[np.uint8]], truth: NDArray[np.bool_]) -> _Counts:
     result, classes = labelled
     found = classes == PixelClass.MISSING
+    height, width = found.shape
+    for hole in result.holes:
+        if hole.cause == "eclipse":  # nothing was lost
+            found &= ~hole.runs.mask(slice(0, height), slice(0, width))
     holes, masks = _large(truth), _large(found)
     return _Counts(
         bool(truth.any()),

@@ -30,10 +30,11 @@ BLOCK = 2048
 SMALLEST_HOLE_KM2 = 2500.0
 """Smaller black regions are taken for dark water and noise."""
 # In a JPEG no data is exactly black but near its edges, where it is as dark as dark water at most. On a real MODIS day
-# the mean of a gap's pixels is 1.2 to 1.6, that of lakes and specks of dark sea 4.5 to 9, and none of those is large.
+# the mean of a gap's pixels is 1.2 to 1.6, that of lakes and specks of dark sea 4.5 to 9.5, of at most 4,100 km2.
 _BLACK_MEAN = 2.5
 _NARROW_HOLE_KM2 = 10_000.0
-_NARROW_MEAN = 6.0
+_NARROW_MEAN = 9.0
+_SEED_KM2 = 1000.0  # of a hole, outside the rims
 _GRID_ROWS = 1280
 _LIT, _GAP, _NEAR_GAP, _NEAR_NIGHT, _NEAR_HOLE = 1, 2, 4, 8, 16
 _M2 = 1e6  # in a km2
@@ -84,7 +85,7 @@ class Look:
     block: Block
     grid_size: tuple[int, int]
     known: NDArray[np.uint8]
-    seeds: Runs | None = None
+    seeds: Runs = Runs.joined([])
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class _Regions:
     Attributes:
         edges: Where they reach the block's edges.
         runs: Their runs, numbered from 1.
-        figures: N x 3 (first look: area in m2, pixels, sum of their brightness) or N x 1 (second: seeds in it).
+        figures: N x 3 (first look: area in m2, pixels, sum of their brightness) or 2 (second: area, pixels of seeds).
     """
 
     edges: Edges
@@ -162,13 +163,13 @@ def find_holes(
         first.append(seen.regions)
         not_observed, gaps = not_observed + seen.not_observed_m2, gaps + seen.gaps_m2
     across = len(blocks[0])
-    seeds = _together(first, across, _are_holes)
+    seeds = _together(first, across, _are_seeds)
     known |= _near(seeds, size)
     looks = [replace(look, known=_under(known, look.block, size), seeds=_within(seeds, look.block)) for look in looks]
     around = [look for look in looks if (look.known & _NEAR_HOLE).any()]
     found = in_order(pool, _second_look, around)
     second = [next(found) if (look.known & _NEAR_HOLE).any() else _nothing(look.block) for look in looks]
-    holes = _together(second, across, lambda figures: figures[:, 0] > 0)
+    holes = _together(second, across, _are_holes)
     paint(classes, holes, PixelClass.MISSING)
     return Found(holes, not_observed / _M2, gaps / _M2)
 
@@ -307,7 +308,7 @@ def _regions_of(core: Mask, look: Look, values: NDArray[np.uint8]) -> _Regions:
     inside = labels[core]
     weights = np.repeat(_areas(look), pixels), np.ones(len(inside)), values[core]
     figures: NDArray[np.float64] = np.stack([np.bincount(inside, each, minlength=count) for each in weights], axis=1)
-    return _kept(labels, _are_holes(figures), figures, look.block)
+    return _kept(labels, _are_seeds(figures), figures, look.block)
 
 
 def _second_look(look: Look) -> _Regions:
@@ -315,12 +316,18 @@ def _second_look(look: Look) -> _Regions:
     values = look.image.read(look.block.rows, look.block.cols)
     places = _places(look)
     reachable = (places & (_LIT | _GAP) == _LIT) & (places & _NEAR_HOLE > 0)
-    count, labels = cv2.connectedComponents(
-        ((values <= JPEG_BLACK) & reachable).view(np.uint8), connectivity=4, ltype=cv2.CV_32S
+    black = (values <= JPEG_BLACK) & reachable
+    count, labels = cv2.connectedComponents(black.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    seeds = black & look.seeds.mask(look.block.rows, look.block.cols)
+    pixels = np.count_nonzero(black, axis=1)
+    figures: NDArray[np.float64] = np.stack(
+        [
+            np.bincount(labels[black], np.repeat(_areas(look), pixels), minlength=count),
+            np.bincount(labels[seeds], minlength=count),
+        ],
+        axis=1,
     )
-    seeds = look.seeds.mask(look.block.rows, look.block.cols) if look.seeds is not None else np.zeros(0, bool)
-    figures = np.bincount(labels[seeds], minlength=count).astype(np.float64)[:, None]
-    return _kept(labels, figures[:, 0] > 0, figures, look.block)
+    return _kept(labels, _are_holes(figures), figures, look.block)
 
 
 def _kept(labels: NDArray[np.int32], chosen: Mask, figures: NDArray[np.float64], block: Block) -> _Regions:
@@ -373,9 +380,16 @@ def _together(parts: Sequence[_Regions], across: int, holes: Callable[[NDArray[n
     return Runs.joined(runs.take(chosen[runs.region]) for runs in renumbered)
 
 
-def _are_holes(figures: NDArray[np.float64]) -> Mask:
-    """Which regions are holes, by N x 3: area in m2, pixels, sum of their brightness."""
+def _are_seeds(figures: NDArray[np.float64]) -> Mask:
+    """Which regions outside the rims are of holes, by N x 3: area in m2, pixels, sum of their brightness."""
     area, pixels, brightness = figures.T
     mean = brightness / np.maximum(pixels, 1)
-    found: Mask = (area >= SMALLEST_HOLE_KM2 * _M2) & (mean <= _BLACK_MEAN)
+    found: Mask = (area >= _SEED_KM2 * _M2) & (mean <= _BLACK_MEAN)
     return found | ((area >= _NARROW_HOLE_KM2 * _M2) & (mean <= _NARROW_MEAN))
+
+
+def _are_holes(figures: NDArray[np.float64]) -> Mask:
+    """Which regions are holes, rims included, by N x 2: area in m2, pixels of seeds in them."""
+    area, seeds = figures.T
+    found: Mask = (area >= SMALLEST_HOLE_KM2 * _M2) & (seeds > 0)
+    return found

@@ -161,14 +161,26 @@ def test_levels_agree() -> None:
     assert len({each.expectation.shift_deg for each in found}) == 1
 
 
-def test_dark_water_is_no_hole_but_noise_around_a_narrow_hole_is() -> None:
+@pytest.mark.parametrize(
+    ("side", "value", "found"),
+    [(4, 8, 1), (4, 10, 0), (3, 8, 0), (3, 2, 1), (1, 2, 0)],
+    ids=["narrow", "dark water", "a lake", "small", "a speck"],
+)
+def test_dark_water_is_no_hole_but_noise_around_a_narrow_hole_is(side: int, value: int, found: int) -> None:
     values = np.full((640, 1280), 120, np.uint8)
-    values[300:304, 500:504] = 5  # 15,000 km2, dark but never black
-    assert find_missing(values, "VIIRS_SNPP", EQUINOX)[0].holes != ()
-    values[300:304, 500:504] = 8
-    assert find_missing(values, "VIIRS_SNPP", EQUINOX)[0].holes == ()
-    values[300:302, 500:502] = 0
-    assert find_missing(values[:, :], "VIIRS_SNPP", EQUINOX)[0].holes != ()
+    values[300 : 300 + side, 500 : 500 + side] = value  # 970 km2 each
+    assert len(find_missing(values, "VIIRS_SNPP", EQUINOX)[0].holes) == found
+
+
+def test_a_sliver_beside_the_night_counts_with_its_rim() -> None:
+    day, level = JUNE, 2
+    zenith = pass_zenith(SATELLITES["VIIRS_SNPP"], day, level)
+    dark = night(day, level=level)
+    strip = box(1280, 20, -90, 21, 0) > 0
+    # Most of it lies where nobody knows whether the sun was high enough.
+    sliver = (strip & (zenith > 85.8) & (dark == 0)).astype(np.uint8)
+    (hole,) = find(dark | sliver, day).holes
+    assert 2500 < hole.region.area_km2 < 2 * 2500 + 25_000
 
 
 @pytest.mark.parametrize(("degrees", "found"), [(0.35, 0), (0.55, 1)])
