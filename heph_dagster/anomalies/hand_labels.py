@@ -15,8 +15,9 @@ from typing import NamedTuple
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import Split, read_codes, read_day, read_splits
 from heph_dagster.errors import HephError
-from heph_dagster.files import locked, replacing
+from heph_dagster.files import locked
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.tables import read_table, write_table
 
 SCHEMA_VERSION = "1"
 _CSV_COLUMNS = ["date", "codes"]
@@ -62,17 +63,16 @@ def read_hand_labels(path: Path) -> dict[date, HandLabel]:
         HandLabelsError: The file is damaged, or of another version.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    if not path.exists():
-        return {}
     try:
-        version = (pq.read_metadata(path).metadata or {}).get(b"version", b"none").decode()
-        if version != SCHEMA_VERSION:
-            raise HandLabelsError(f"{path} has schema version {version}, and this program reads {SCHEMA_VERSION}")
-        rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
+        table = read_table(path)
+    except FileNotFoundError:
+        return {}
     except (OSError, pa.ArrowException) as error:
         raise HandLabelsError(f"{path} is damaged: {error}; restore it, or delete it and import again") from error
+    version = (table.schema.metadata or {}).get(b"version", b"none").decode()
+    if version != SCHEMA_VERSION:
+        raise HandLabelsError(f"{path} has schema version {version}, and this program reads {SCHEMA_VERSION}")
     return {
         row["day"]: HandLabel(
             tuple(Label(code) for code in row["codes"]),
@@ -80,7 +80,7 @@ def read_hand_labels(path: Path) -> dict[date, HandLabel]:
             row["labelled_at"],
             row["origin"],
         )
-        for row in rows
+        for row in table.to_pylist()
     }
 
 
@@ -100,6 +100,27 @@ def label_day(root: Path, layer: Layer, epsg: int, day: date, codes: Sequence[La
         split = labels[day].split if day in labels else None
         labels[day] = HandLabel(tuple(codes), split, datetime.now(UTC), "heph label")
         _write(path, labels)
+
+
+def remove_label(root: Path, layer: Layer, epsg: int, day: date) -> HandLabel:
+    """Take a person's label of a day back, its split included.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        ValueError: The layer has no such projection, or nobody has labelled that day.
+        HandLabelsError: The file of hand labels cannot be read.
+    """
+    layer.grid(epsg)
+    path = hand_labels_path(root, epsg, layer)
+    with locked(path):
+        labels = read_hand_labels(path)
+        if day not in labels:
+            raise ValueError(f"{layer.identifier} has no hand label of {day} below {root}")
+        removed = labels.pop(day)
+        _write(path, labels)
+    return removed
 
 
 def import_labels(root: Path, layer: Layer, epsg: int, source: Path, *, replace: bool = False) -> Imported:
@@ -197,7 +218,6 @@ def _check_codes(codes: Iterable[Label]) -> None:
 
 def _write(path: Path, labels: Mapping[date, HandLabel]) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     schema = pa.schema(
         {
@@ -210,5 +230,4 @@ def _write(path: Path, labels: Mapping[date, HandLabel]) -> None:
         {"day": day} | label._asdict() | {"codes": [int(code) for code in label.codes]}
         for day, label in sorted(labels.items())
     ]
-    with replacing(path) as part:
-        pq.write_table(pa.Table.from_pylist(rows, schema), part, compression="zstd", write_page_checksum=True)
+    write_table(path, pa.Table.from_pylist(rows, schema))

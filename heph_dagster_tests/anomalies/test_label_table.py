@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from heph_dagster.anomalies.label_table import (
     label_rows,
     labels_path,
     read_labels,
-    write_labels,
+    update_labels,
 )
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.miscolour import label_miscolouring
@@ -167,16 +170,29 @@ def test_the_table_is_read_as_it_was_written(tmp_path: Path, viirs: Layer, repor
     hole = {"area_km2": 5e5, "cause": "eclipse"}
     report(SECOND, "missing_data", 5, missing_share=0.25, holes=[hole], eclipse=[1.5, 2, 3, 4])
     label_day(tmp_path, viirs, EPSG, FIRST, [Label.NORMAL])
-    rows = label_rows(tmp_path, viirs, EPSG)
-    path = labels_path(tmp_path, EPSG, viirs)
-    write_labels(path, rows, eclipse_is_missing=True)
-    table = pq.read_table(path)
+    rows = update_labels(tmp_path, viirs, EPSG, eclipse_is_missing=True)
+    assert rows == label_rows(tmp_path, viirs, EPSG, eclipse_is_missing=True)
+    table = pq.read_table(labels_path(tmp_path, EPSG, viirs))
     assert table.schema.metadata == {b"version": b"2", b"eclipse_is_missing": b"true"}
     dicts = [
         {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
         for row in table.to_pylist()
     ]
     assert [LabelRow(**each) for each in dicts] == rows
+
+
+def test_a_table_is_made_by_one_run_at_a_time(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    figures = report(SECOND, "missing_data")
+    figures.unlink()
+    os.mkfifo(figures)  # who opens it waits for the other
+    path = labels_path(tmp_path, EPSG, viirs)
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(update_labels, tmp_path, viirs, EPSG)
+        with figures.open("w") as written, path.with_name(f".{path.name}.lock").open() as lock:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            written.write('{"labels": [2]}')
+        assert [row.codes for row in made.result()] == [(2,)]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +212,7 @@ def test_the_codes_of_judged_days_are_read_again(tmp_path: Path, viirs: Layer, r
     report(SECOND, "missing_data", 2)
     report(THIRD, "miscoloration")
     label_day(tmp_path, viirs, EPSG, FIRST, [Label.MISCOLOURED, Label.MISSING_UNEXPECTED])
-    write_labels(path, label_rows(tmp_path, viirs, EPSG), eclipse_is_missing=False)
+    update_labels(tmp_path, viirs, EPSG)
     assert read_labels(path) == {FIRST: (2, 3), SECOND: (2,)}
     pq.write_table(pq.read_table(path).replace_schema_metadata({"version": "0"}), path)
     with pytest.raises(LabelTableError, match="has schema version 0, not 2: materialize the layer's labels again"):
