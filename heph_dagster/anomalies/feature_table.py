@@ -19,12 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.anomalies.features import HUE_BINS, SIZE, Variant, feature_vector
+from heph_dagster.anomalies.labels import UnusableImageError
+from heph_dagster.anomalies.usable import check_world, observed
 from heph_dagster.errors import HephError
 from heph_dagster.files import locked
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.mrf import MosaicError
 from heph_dagster.gibs.preview import thumbnail
-from heph_dagster.gibs.raster import RasterError
-from heph_dagster.gibs.verify import StoredDay, stored_days
+from heph_dagster.gibs.raster import JPEG_BLACK, RasterError, raster_size
+from heph_dagster.gibs.verify import StoredDay, check_sound, stored_days
 from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ class FeatureUpdate:
     Attributes:
         days: Number of days in the table now.
         added: Days that were added, or replaced because their mosaic was.
-        failed: Days that could not be read; they are not in the table.
+        failed: Days that cannot be read, or are unusable, and why; they are not in the table.
     """
 
     days: int = 0
@@ -62,6 +65,9 @@ class _Row:
     day: date
     sha256: str
     vector: NDArray[np.float32]
+
+
+_Result = _Row | Exception | None
 
 
 def features_path(root: Path, epsg: int, layer: Layer) -> Path:
@@ -115,7 +121,8 @@ def update_features(
             else:
                 months.setdefault(path.stem, [])
     update = FeatureUpdate()
-    compute = partial(_compute, variant=variant, hue_bins=hue_bins)
+    darkest = JPEG_BLACK if layer.format == "jpg" else 0
+    compute = partial(_compute, darkest=darkest, variant=variant, hue_bins=hue_bins)
     with ThreadPoolExecutor() as pool:
         for month, days in sorted(months.items()):
             with locked(folder):
@@ -158,7 +165,7 @@ def _update_month(
     path: Path,
     days: list[StoredDay],
     settings: _Settings,
-    compute: Callable[[StoredDay, str | None], _Row | Exception | None],
+    compute: Callable[[StoredDay, str | None], _Result],
     pool: ThreadPoolExecutor,
     update: FeatureUpdate,
     on_day: Callable[[date], None],
@@ -195,14 +202,18 @@ def _update_month(
         path.unlink()
 
 
-def _compute(stored: StoredDay, known: str | None, *, variant: Variant, hue_bins: int) -> _Row | Exception | None:
+def _compute(stored: StoredDay, known: str | None, *, darkest: int, variant: Variant, hue_bins: int) -> _Result:
     """A day's row, None where its mosaic is the one that is known, or why there is none."""
     try:
         digest = hashlib.sha256(stored.path.read_bytes()).hexdigest()
         if digest == known:
             return None
-        vector = feature_vector(thumbnail(stored.path, SIZE), variant, hue_bins)
-    except (RasterError, OSError) as error:
+        check_sound(stored.path, stored.epsg)
+        check_world(raster_size(stored.path), SIZE[1], "features are made of")
+        image = thumbnail(stored.path, SIZE)
+        observed(image, darkest)
+        vector = feature_vector(image, variant, hue_bins)
+    except (RasterError, MosaicError, UnusableImageError, OSError) as error:
         return error
     return _Row(stored.day, digest, vector.astype(np.float32))
 

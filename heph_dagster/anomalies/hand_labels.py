@@ -73,15 +73,18 @@ def read_hand_labels(path: Path) -> dict[date, HandLabel]:
     version = (table.schema.metadata or {}).get(b"version", b"none").decode()
     if version != SCHEMA_VERSION:
         raise HandLabelsError(f"{path} has schema version {version}, and this program reads {SCHEMA_VERSION}")
-    return {
-        row["day"]: HandLabel(
-            tuple(Label(code) for code in row["codes"]),
-            None if row["split"] is None else Split(row["split"]),
-            row["labelled_at"],
-            row["origin"],
-        )
-        for row in table.to_pylist()
-    }
+    try:
+        return {
+            row["day"]: HandLabel(
+                tuple(Label(code) for code in row["codes"]),
+                None if row["split"] is None else Split(row["split"]),
+                row["labelled_at"],
+                row["origin"],
+            )
+            for row in table.to_pylist()
+        }
+    except ValueError as error:
+        raise HandLabelsError(f"{path} is of another program: {error}; restore it") from error
 
 
 def label_day(root: Path, layer: Layer, epsg: int, day: date, codes: Sequence[Label]) -> None:
@@ -204,6 +207,8 @@ def _check_new(day: date, rows: Container[date]) -> None:
 def _check_day(layer: Layer, day: date) -> None:
     if day < layer.first_day:
         raise ValueError(f"{day} is before the first day of {layer.identifier}, {layer.first_day}")
+    if day > datetime.now(UTC).date():
+        raise ValueError(f"{day} has not come yet")
     if layer.last_day is not None and day > layer.last_day:
         raise ValueError(f"{day} is after the last day of {layer.identifier}, {layer.last_day}")
 

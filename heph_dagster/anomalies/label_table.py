@@ -157,7 +157,10 @@ def read_labels(path: Path) -> dict[date, tuple[Label, ...]]:
     if version != SCHEMA_VERSION:
         raise LabelTableError(f"{path} has schema version {version}, not {SCHEMA_VERSION}: {remedy} again")
     rows = table.select(["day", "codes"]).to_pylist()
-    return {row["day"]: tuple(Label(code) for code in row["codes"]) for row in rows if row["codes"]}
+    try:
+        return {row["day"]: tuple(Label(code) for code in row["codes"]) for row in rows if row["codes"]}
+    except ValueError as error:
+        raise LabelTableError(f"{path} is of another program: {error}; {remedy} again") from error
 
 
 def _write(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bool) -> None:
@@ -216,7 +219,7 @@ def _row(
     day: date, label: HandLabel | None, reports: dict[str, dict[str, Any]], *, eclipse_is_missing: bool
 ) -> LabelRow:
     hand = None if label is None else _joined(label.codes or (Label.NORMAL,))
-    automatic = _joined([code for report in reports.values() for code in report["labels"]]) if reports else None
+    automatic = _automatic(list(reports.values())) if reports else None
     codes = hand if hand is not None else automatic or ()
     judged = {code for name, report in reports.items() if report["labels"] for code in _JUDGES[name]}
     differing: set[Label] = set()
@@ -241,6 +244,13 @@ def _row(
         origin=None if label is None else label.origin,
         **figures,
     )
+
+
+def _automatic(reports: Sequence[dict[str, Any]]) -> tuple[Label, ...]:
+    """What the methods say together; where one calls the image unusable, the others cannot call the day normal."""
+    codes = _joined([code for report in reports for code in report["labels"]])
+    unusable = any(report.get("verdict") == "unusable" for report in reports)
+    return () if unusable and codes == (Label.NORMAL,) else codes
 
 
 def _joined(codes: Sequence[Label]) -> tuple[Label, ...]:

@@ -15,10 +15,12 @@ from heph_dagster.anomalies.feature_table import FeaturesError, features_path, r
 from heph_dagster.anomalies.features import SIZE, feature_vector
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.mrf import MosaicError
 from heph_dagster.gibs.preview import thumbnail
-from heph_dagster.gibs.raster import RasterError
-from heph_dagster_tests.anomalies.painting import DAYS, MAGENTA, painted, store
+from heph_dagster_tests import conftest
+from heph_dagster_tests.anomalies.painting import DAYS, MAGENTA, cut_off, painted, store
 from heph_dagster_tests.conftest import EPSG, TERRA
+from heph_dagster_tests.gibs.downloading import fetch
 
 LENGTH = 64 * 32 * 9 + 360
 
@@ -115,11 +117,29 @@ def test_a_day_that_became_unreadable_loses_its_features(root: Path, viirs: Laye
     mosaic_path(root, EPSG, DAYS[1], viirs).write_text("no mosaic", "utf-8")
     update = update_features(root, viirs, EPSG)
     assert (update.days, update.added, list(update.failed)) == (1, [], [DAYS[1]])
-    assert isinstance(update.failed[DAYS[1]], RasterError)
+    assert isinstance(update.failed[DAYS[1]], MosaicError)
     assert read_features(features_path(root, EPSG, viirs))[0] == DAYS[:1]
     mosaic_path(root, EPSG, DAYS[0], viirs).write_text("no mosaic", "utf-8")
     assert update_features(root, viirs, EPSG).days == 0
     assert list(features_path(root, EPSG, viirs).iterdir()) == []
+
+
+def test_unusable_days_have_no_features_and_do_not_stop_the_others(root: Path, viirs: Layer, gibs_url: str) -> None:
+    store(root, viirs, DAYS[2], np.zeros((320, 640, 3), np.uint8))
+    store(root, viirs, DAYS[3], np.full((320, 640, 3), 255, np.uint8))
+    cut_off(store(root, viirs, DAYS[4], painted(DAYS[4])))
+    (box,) = fetch(gibs_url, viirs, root, conftest.DAYS[0], bbox=(0, 0, 10, 10))
+    update = update_features(root, viirs, EPSG)
+    assert update.added == DAYS[:2]
+    assert {day: str(error) for day, error in update.failed.items()} == {
+        box.day: "the image is 512 x 512 px; features are made of images of the whole world, twice as wide as high and "
+        "at least 256 px high",
+        DAYS[2]: "100.0% of the image are without data",
+        DAYS[3]: "all of the image is of one colour, (255, 255, 255) in RGB",
+        DAYS[4]: f"{mosaic_path(root, EPSG, DAYS[4], viirs)}: 1 of 2 tiles are not what they were; heph verify --mend "
+        "downloads again what is damaged",
+    }
+    assert read_features(features_path(root, EPSG, viirs))[0] == DAYS[:2]
 
 
 def test_without_days_there_is_no_table(tmp_path: Path, viirs: Layer) -> None:

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -166,6 +167,16 @@ def test_the_figures_are_those_of_the_real_reports(root: Path, viirs: Layer) -> 
     assert (row.holes, row.eclipsed_holes, row.largest_hole_km2) == (0, 0, 0.0)
 
 
+def test_an_unusable_day_is_not_normal(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    report(FIRST, "missing_data", 0, verdict="normal")
+    report(FIRST, "miscoloration", verdict="unusable")
+    report(SECOND, "missing_data", 2, verdict="missing unexpected")
+    report(SECOND, "miscoloration", verdict="unusable")
+    first, second = label_rows(tmp_path, viirs, EPSG)
+    assert (first.codes, first.automatic, first.verdict) == ((), (), "normal, unusable")
+    assert (second.codes, second.missing) == ((2,), True)
+
+
 def test_the_table_is_read_as_it_was_written(tmp_path: Path, viirs: Layer, report: Report) -> None:
     hole = {"area_km2": 5e5, "cause": "eclipse"}
     report(SECOND, "missing_data", 5, missing_share=0.25, holes=[hole], eclipse=[1.5, 2, 3, 4])
@@ -216,6 +227,10 @@ def test_the_codes_of_judged_days_are_read_again(tmp_path: Path, viirs: Layer, r
     assert read_labels(path) == {FIRST: (2, 3), SECOND: (2,)}
     pq.write_table(pq.read_table(path).replace_schema_metadata({"version": "0"}), path)
     with pytest.raises(LabelTableError, match="has schema version 0, not 2: materialize the layer's labels again"):
+        read_labels(path)
+    unknown = pa.table({"day": [FIRST], "codes": [[9]]}).replace_schema_metadata({"version": "2"})
+    pq.write_table(unknown, path)
+    with pytest.raises(LabelTableError, match="is of another program: 9 is not a valid Label; materialize the layer's"):
         read_labels(path)
     path.write_bytes(b"PAR1")
     with pytest.raises(LabelTableError, match=r"labels\.parquet is damaged: "):
