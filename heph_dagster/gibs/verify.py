@@ -16,7 +16,8 @@ from heph_dagster.files import is_temporary
 from heph_dagster.gibs.budget import budget_of
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.client import GibsClient
-from heph_dagster.gibs.download import DayRequest, fetch_day, run_async
+from heph_dagster.gibs.coroutines import run_async
+from heph_dagster.gibs.download import DayRequest, fetch_day
 from heph_dagster.gibs.grid import GRIDS, Tile, Window
 from heph_dagster.gibs.manifest import MANIFEST_VERSION, Published, read_facts
 from heph_dagster.gibs.mrf import Mosaic, MosaicError, manifest_path

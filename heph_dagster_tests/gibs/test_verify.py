@@ -26,16 +26,9 @@ from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, fetch_days
 from heph_dagster.gibs.grid import GRIDS, Tile, grid
 from heph_dagster.gibs.manifest import Published
-from heph_dagster.gibs.mrf import (
-    Layout,
-    Mosaic,
-    MosaicError,
-    MosaicWriter,
-    generation_files,
-    manifest_path,
-    superseded_files,
-)
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
 from heph_dagster.gibs.partial import PartialDay
+from heph_dagster.gibs.publish import MosaicWriter, generation_files, superseded_files
 from heph_dagster.gibs.verify import CheckedDay, check_days, check_sound, mend_days, stored_days
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import DAYS, EPSG, NDVI, TERRA, VIIRS, earth
