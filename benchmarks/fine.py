@@ -13,7 +13,8 @@ import numpy as np
 
 from heph_dagster.gibs.archive import encode, mosaic_path
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.mrf import Layout, MosaicWriter
+from heph_dagster.gibs.mrf import Layout
+from heph_dagster.gibs.publish import MosaicWriter
 from heph_dagster.gibs.synthetic import Kind, render_day
 
 FINEST = 8

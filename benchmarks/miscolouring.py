@@ -25,7 +25,7 @@ from heph_dagster.anomalies.missing_files import label_missing_data
 from heph_dagster.anomalies.normal_days import add_normal_days
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Layer, load_catalogue
-from heph_dagster.gibs.mrf import remove_mosaic
+from heph_dagster.gibs.publish import remove_mosaic
 from heph_dagster.gibs.raster import Image, black, read_pixels
 from heph_dagster.gibs.synthetic import Kind, render_day
 

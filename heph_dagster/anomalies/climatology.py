@@ -23,7 +23,7 @@ from heph_dagster.anomalies.sphere import row_areas
 from heph_dagster.errors import HephError
 from heph_dagster.gibs.catalogue import Layer
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LEAST_DAYS = 4
 """Days that a climatology needs before it says anything."""
 
@@ -34,7 +34,7 @@ _PRIOR_DAYS = 5.0
 _WAIT_SECONDS = 60.0
 _SCHEMA = (
     "CREATE TABLE about (layer TEXT NOT NULL, epsg INTEGER NOT NULL)",
-    "CREATE TABLE days (day TEXT PRIMARY KEY, mosaic TEXT NOT NULL, presence BLOB, left_out TEXT)",
+    "CREATE TABLE days (day TEXT PRIMARY KEY, mosaic TEXT NOT NULL, presence BLOB, left_out TEXT, guarded INT)",
     "CREATE TABLE sums (days INTEGER NOT NULL, presence BLOB NOT NULL)",
 )
 _REMEDY = "remove it, and the next update makes it anew from the days on disk"
@@ -95,19 +95,29 @@ class HueClimatology:
         rows = self._file.execute("SELECT day, left_out FROM days WHERE presence IS NULL ORDER BY day")
         return {date.fromisoformat(day): why for day, why in rows}
 
-    def put(self, day: date, mosaic: str, present: Presence) -> None:
+    def count(self) -> int:
+        """Number of days that it counts."""
+        return int(self._file.execute("SELECT days FROM sums").fetchone()[0])
+
+    def unguarded(self) -> set[date]:
+        """The days that were put in while there were too few others to tell whether they are normal."""
+        rows = self._file.execute("SELECT day FROM days WHERE NOT guarded")
+        return {date.fromisoformat(day) for (day,) in rows}
+
+    def put(self, day: date, mosaic: str, present: Presence, *, guarded: bool = True) -> None:
         """Add a day, or replace what it contributed before.
 
         Args:
             day: The day.
             mosaic: What tells its mosaic from a later one.
             present: 36 x 72 x 253, as `heph_dagster.anomalies.hues.presence` gives it.
+            guarded: Whether there were enough other days to tell that it is normal.
         """
-        self._replace(day, present, (mosaic, zlib.compress(np.packbits(present).tobytes()), None))
+        self._replace(day, present, (mosaic, zlib.compress(np.packbits(present).tobytes()), None, guarded))
 
     def leave_out(self, day: date, mosaic: str, why: str) -> None:
         """Note that a day is not to be counted; what it contributed before is taken out."""
-        self._replace(day, None, (mosaic, None, why))
+        self._replace(day, None, (mosaic, None, why, True))
 
     def remove(self, day: date) -> None:
         """Forget a day; nothing happens where it is not known."""
@@ -167,7 +177,9 @@ class HueClimatology:
             raise
         self._file.execute("COMMIT")
 
-    def _replace(self, day: date, present: Presence | None, row: tuple[str, bytes | None, str | None] | None) -> None:
+    def _replace(
+        self, day: date, present: Presence | None, row: tuple[str, bytes | None, str | None, bool] | None
+    ) -> None:
         """Take out what a day contributed, and put another row in its place."""
         with self._transaction():
             days, counts = self._without(day)
@@ -175,7 +187,7 @@ class HueClimatology:
                 days, counts = days + 1, counts + present
             self._file.execute("DELETE FROM days WHERE day = ?", (day.isoformat(),))
             if row is not None:
-                self._file.execute("INSERT INTO days VALUES (?, ?, ?, ?)", (day.isoformat(), *row))
+                self._file.execute("INSERT INTO days VALUES (?, ?, ?, ?, ?)", (day.isoformat(), *row))
             self._file.execute("UPDATE sums SET days = ?, presence = ?", (days, _packed(counts)))
 
     def _without(self, day: date) -> tuple[int, Counts]:

@@ -68,6 +68,7 @@ class Frozen:
         least: The share from which on a day is flagged.
         compared: Earlier days that it was compared with.
         not_comparable: Earlier days on disk that it could not be compared with, and why.
+        unreadable: Why the day itself could not be compared, or None.
     """
 
     day: date
@@ -77,10 +78,13 @@ class Frozen:
     least: float
     compared: tuple[date, ...]
     not_comparable: dict[date, str]
+    unreadable: str | None = None
 
     @property
     def message(self) -> str:
         """The result in words."""
+        if self.unreadable is not None:
+            return f"{self.day} cannot be compared: {self.unreadable}"
         if self.repeats is not None:
             what = f"{self.share:.0%} of its data equals {self.repeats}, byte by byte"
             return f"{self.day} is frozen: {what}" if self.flagged else f"{self.day}: {what}"
@@ -95,6 +99,7 @@ class Frozen:
             "method": METHOD,
             "version": VERSION,
             "flagged": self.flagged,
+            "unreadable": self.unreadable,
             "repeats": self.repeats and self.repeats.isoformat(),
             "share": self.share,
             "least_share": self.least,
@@ -143,6 +148,8 @@ def check_frozen(
 ) -> list[Frozen]:
     """Compare downloaded or imported days with those before them, and write `{Layer}.frozen.json` beside each.
 
+    A day that cannot be read does not keep the others.
+
     Args:
         root: Data root.
         layer: The layer.
@@ -153,30 +160,42 @@ def check_frozen(
 
     Returns:
         A result for each day, in order of time.
-
-    Raises:
-        FileNotFoundError: A day is not on disk.
-        MosaicError: A day cannot be read.
     """
     known: dict[date, DayTiles | str] = {}
     results = []
     for day in sorted(set(days)):
         path = mosaic_path(root, epsg, day, layer)
-        tiles = known[day] = read_tiles(path, epsg, day)
+        known[day] = _read_or_reason(path, epsg, day)
         before = list(_before(root, layer, epsg, day, look_back))
         for each in before:
             if each not in known:
                 known[each] = _read_or_reason(mosaic_path(root, epsg, each, layer), epsg, each)
         known = {each: known[each] for each in (*before, day)}
-        unreadable = {each: reason for each, reason in known.items() if isinstance(reason, str)}
-        readable = [each for each in known.values() if isinstance(each, DayTiles) and each.day < day]
-        result = find_frozen(tiles, find_data(path, epsg), readable, layer)
-        result.not_comparable.update(unreadable)
-        with replacing(path.with_suffix(".frozen.json")) as part:
-            part.write_text(json.dumps({"layer": layer.identifier, **result.as_json()}, indent=2) + "\n", "utf-8")
+        result = _compare(path, day, known, layer, epsg)
+        if path.exists():
+            with replacing(path.with_suffix(".frozen.json")) as part:
+                part.write_text(json.dumps({"layer": layer.identifier, **result.as_json()}, indent=2) + "\n", "utf-8")
         results.append(result)
         on_day(result)
     return results
+
+
+def _compare(path: Path, day: date, known: dict[date, DayTiles | str], layer: Layer, epsg: int) -> Frozen:
+    """Compare a day with those before it; each is known by its tiles, or by why it cannot be read."""
+    tiles = known[day]
+    if isinstance(tiles, DayTiles):
+        try:
+            has_data = find_data(path, epsg)
+        except (MosaicError, OSError) as error:
+            tiles = known[day] = str(error)
+    if isinstance(tiles, str):
+        return Frozen(
+            day, flagged=False, repeats=None, share=0.0, least=1.0, compared=(), not_comparable={}, unreadable=tiles
+        )
+    earlier = {each: known[each] for each in known if each != day}
+    result = find_frozen(tiles, has_data, [each for each in earlier.values() if isinstance(each, DayTiles)], layer)
+    result.not_comparable.update((each, reason) for each, reason in earlier.items() if isinstance(reason, str))
+    return result
 
 
 def read_tiles(path: Path, epsg: int, day: date) -> DayTiles:
@@ -253,7 +272,7 @@ def _before(root: Path, layer: Layer, epsg: int, day: date, look_back: int) -> I
 def _read_or_reason(path: Path, epsg: int, day: date) -> DayTiles | str:
     try:
         return read_tiles(path, epsg, day)
-    except (FileNotFoundError, MosaicError) as error:
+    except (MosaicError, OSError) as error:
         return str(error)
 
 

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import Split, read_codes, read_day, read_splits
 from heph_dagster.errors import HephError
-from heph_dagster.files import locked, replacing
+from heph_dagster.files import locked
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.tables import read_table, write_table
 
 SCHEMA_VERSION = "1"
 _CSV_COLUMNS = ["date", "codes"]
@@ -62,26 +63,28 @@ def read_hand_labels(path: Path) -> dict[date, HandLabel]:
         HandLabelsError: The file is damaged, or of another version.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    if not path.exists():
-        return {}
     try:
-        version = (pq.read_metadata(path).metadata or {}).get(b"version", b"none").decode()
-        if version != SCHEMA_VERSION:
-            raise HandLabelsError(f"{path} has schema version {version}, and this program reads {SCHEMA_VERSION}")
-        rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
+        table = read_table(path)
+    except FileNotFoundError:
+        return {}
     except (OSError, pa.ArrowException) as error:
         raise HandLabelsError(f"{path} is damaged: {error}; restore it, or delete it and import again") from error
-    return {
-        row["day"]: HandLabel(
-            tuple(Label(code) for code in row["codes"]),
-            None if row["split"] is None else Split(row["split"]),
-            row["labelled_at"],
-            row["origin"],
-        )
-        for row in rows
-    }
+    version = (table.schema.metadata or {}).get(b"version", b"none").decode()
+    if version != SCHEMA_VERSION:
+        raise HandLabelsError(f"{path} has schema version {version}, and this program reads {SCHEMA_VERSION}")
+    try:
+        return {
+            row["day"]: HandLabel(
+                tuple(Label(code) for code in row["codes"]),
+                None if row["split"] is None else Split(row["split"]),
+                row["labelled_at"],
+                row["origin"],
+            )
+            for row in table.to_pylist()
+        }
+    except ValueError as error:
+        raise HandLabelsError(f"{path} is of another program: {error}; restore it") from error
 
 
 def label_day(root: Path, layer: Layer, epsg: int, day: date, codes: Sequence[Label]) -> None:
@@ -100,6 +103,27 @@ def label_day(root: Path, layer: Layer, epsg: int, day: date, codes: Sequence[La
         split = labels[day].split if day in labels else None
         labels[day] = HandLabel(tuple(codes), split, datetime.now(UTC), "heph label")
         _write(path, labels)
+
+
+def remove_label(root: Path, layer: Layer, epsg: int, day: date) -> HandLabel:
+    """Take a person's label of a day back, its split included.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        ValueError: The layer has no such projection, or nobody has labelled that day.
+        HandLabelsError: The file of hand labels cannot be read.
+    """
+    layer.grid(epsg)
+    path = hand_labels_path(root, epsg, layer)
+    with locked(path):
+        labels = read_hand_labels(path)
+        if day not in labels:
+            raise ValueError(f"{layer.identifier} has no hand label of {day} below {root}")
+        removed = labels.pop(day)
+        _write(path, labels)
+    return removed
 
 
 def import_labels(root: Path, layer: Layer, epsg: int, source: Path, *, replace: bool = False) -> Imported:
@@ -183,6 +207,8 @@ def _check_new(day: date, rows: Container[date]) -> None:
 def _check_day(layer: Layer, day: date) -> None:
     if day < layer.first_day:
         raise ValueError(f"{day} is before the first day of {layer.identifier}, {layer.first_day}")
+    if day > datetime.now(UTC).date():
+        raise ValueError(f"{day} has not come yet")
     if layer.last_day is not None and day > layer.last_day:
         raise ValueError(f"{day} is after the last day of {layer.identifier}, {layer.last_day}")
 
@@ -197,7 +223,6 @@ def _check_codes(codes: Iterable[Label]) -> None:
 
 def _write(path: Path, labels: Mapping[date, HandLabel]) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     schema = pa.schema(
         {
@@ -210,5 +235,4 @@ def _write(path: Path, labels: Mapping[date, HandLabel]) -> None:
         {"day": day} | label._asdict() | {"codes": [int(code) for code in label.codes]}
         for day, label in sorted(labels.items())
     ]
-    with replacing(path) as part:
-        pq.write_table(pa.Table.from_pylist(rows, schema), part, compression="zstd", write_page_checksum=True)
+    write_table(path, pa.Table.from_pylist(rows, schema))

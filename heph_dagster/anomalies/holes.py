@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import cv2
@@ -85,7 +85,7 @@ class Look:
     block: Block
     grid_size: tuple[int, int]
     known: NDArray[np.uint8]
-    seeds: Runs = Runs.joined([])
+    seeds: Runs = field(default_factory=lambda: Runs.joined([]))
 
 
 @dataclass(frozen=True)

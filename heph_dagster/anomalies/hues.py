@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from heph_dagster.anomalies.labels import UnusableImageError
 from heph_dagster.anomalies.sphere import row_areas
+from heph_dagster.anomalies.usable import check_world, observed
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.raster import JPEG_BLACK, Image, black, raster_size, read_pixels
+from heph_dagster.gibs.raster import JPEG_BLACK, Image, raster_size, read_pixels
 from heph_dagster.gibs.reduced import read_reduced
 
 HUES = 18
@@ -33,7 +34,6 @@ _LEAST_CHROMA, _CHROMA_STEP = 32, 16
 _PRESENT_KM2 = 500.0  # less of a colour in a cell is noise; two pixels at 16km
 _FINEST_WIDTH = 2560  # finer images are averaged to 16km: what is found does not depend on what was downloaded
 _COARSEST_HEIGHT = 90
-_LEAST_OBSERVED = 0.01
 _LEAST_COLOURED = 0.001  # of what is observed; the real days have 5 % and more
 
 Presence = NDArray[np.bool_]
@@ -61,14 +61,10 @@ def read_hues(path: Path, layer: Layer) -> Hues:
 
     Raises:
         RasterError: The mosaic cannot be read.
-        UnusableImageError: It is no picture of the whole world, it is empty, or it has no colours.
+        UnusableImageError: It is no picture of the whole world, it is empty, or of one colour, or it has no colours.
     """
     width, height = raster_size(path)
-    if height < _COARSEST_HEIGHT or abs(width - 2 * height) > height / 50:
-        raise UnusableImageError(
-            f"the image is {width} x {height} px; colours are judged on images of the whole world, "
-            f"twice as wide as high and at least {_COARSEST_HEIGHT} px high"
-        )
+    check_world((width, height), _COARSEST_HEIGHT, "colours are judged on")
     image = read_reduced(path, (_FINEST_WIDTH, _FINEST_WIDTH // 2)) if width > _FINEST_WIDTH else read_pixels(path)
     if image.ndim == 2:
         raise UnusableImageError("the image has one band; colours are judged on RGB images")
@@ -83,22 +79,17 @@ def find_hues(image: Image, darkest: int = JPEG_BLACK) -> Hues:
         darkest: Highest value of a channel where there is no data.
 
     Raises:
-        UnusableImageError: The image is empty, or it has no colours.
+        UnusableImageError: The image is empty, or of one colour, or it has no colours.
     """
+    seen = observed(image, darkest)
     rgb = np.ascontiguousarray(image[..., :3])
-    observed = 1 - black(rgb, darkest)
-    if image.shape[2] == 4:
-        observed &= image[..., 3] > 0
-    seen = cv2.countNonZero(observed)
-    if seen < _LEAST_OBSERVED * observed.size:
-        raise UnusableImageError(f"{1 - seen / observed.size:.1%} of the image are without data")
     hue, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV_FULL))
-    chroma = cv2.multiply(saturation, value, scale=1 / 255) * observed
+    chroma = cv2.multiply(saturation, value, scale=1 / 255) * seen
     levels = np.arange(256)
     steps = np.where(levels < _LEAST_CHROMA, CHROMAS, (levels - _LEAST_CHROMA) // _CHROMA_STEP) * HUES
     bins = cv2.add(cv2.LUT(hue, (levels * HUES // 256).astype(np.uint8)), cv2.LUT(chroma, steps.astype(np.uint8)))
     np.minimum(bins, COLOURLESS, out=bins)
-    if np.count_nonzero(bins < COLOURLESS) < _LEAST_COLOURED * seen:
+    if np.count_nonzero(bins < COLOURLESS) < _LEAST_COLOURED * cv2.countNonZero(seen):
         raise UnusableImageError("the image has no colours: all of it is black, white or grey")
     return Hues(bins, chroma)
 

@@ -16,8 +16,9 @@ from typing import Any, Literal
 from heph_dagster.anomalies.hand_labels import HandLabel, hand_labels_path, read_hand_labels
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.errors import HephError
-from heph_dagster.files import replacing
+from heph_dagster.files import locked
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.tables import read_table, write_table
 
 SCHEMA_VERSION = "2"
 _JUDGES = {
@@ -121,10 +122,49 @@ def label_rows(root: Path, layer: Layer, epsg: int, *, eclipse_is_missing: bool 
     ]
 
 
-def write_labels(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bool) -> None:
-    """Write a table of labels as Parquet, with what an eclipse counts as in its metadata."""
+def update_labels(root: Path, layer: Layer, epsg: int, *, eclipse_is_missing: bool = False) -> list[LabelRow]:
+    """Make a layer's table of labels anew; one run waits for the other, so that the last has seen all days.
+
+    What an eclipse counts as stands in the file's metadata. The arguments and errors are those of `label_rows`.
+
+    Returns:
+        The rows of the table.
+    """
+    path = labels_path(root, epsg, layer)
+    with locked(path):
+        rows = label_rows(root, layer, epsg, eclipse_is_missing=eclipse_is_missing)
+        _write(path, rows, eclipse_is_missing=eclipse_is_missing)
+    return rows
+
+
+def read_labels(path: Path) -> dict[date, tuple[Label, ...]]:
+    """The label codes of each day of a table that could be judged, in order.
+
+    Raises:
+        FileNotFoundError: There is no table.
+        LabelTableError: The table is damaged or of another version.
+    """
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    remedy = "materialize the layer's labels"
+    try:
+        table = read_table(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is not there: {remedy} first") from error
+    except (OSError, pa.ArrowException) as error:
+        raise LabelTableError(f"{path} is damaged: {error}; {remedy} again") from error
+    version = (table.schema.metadata or {}).get(b"version", b"none").decode()
+    if version != SCHEMA_VERSION:
+        raise LabelTableError(f"{path} has schema version {version}, not {SCHEMA_VERSION}: {remedy} again")
+    rows = table.select(["day", "codes"]).to_pylist()
+    try:
+        return {row["day"]: tuple(Label(code) for code in row["codes"]) for row in rows if row["codes"]}
+    except ValueError as error:
+        raise LabelTableError(f"{path} is of another program: {error}; {remedy} again") from error
+
+
+def _write(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bool) -> None:
+    import pyarrow as pa
 
     codes, text, number = pa.list_(pa.int8()), pa.string(), pa.float64()
     schema = pa.schema(
@@ -138,32 +178,7 @@ def write_labels(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bo
         },
         metadata={"version": SCHEMA_VERSION, "eclipse_is_missing": json.dumps(eclipse_is_missing)},
     )  # fmt: skip
-    with replacing(path) as part:
-        table = pa.Table.from_pylist([asdict(row) for row in rows], schema)
-        pq.write_table(table, part, compression="zstd", write_page_checksum=True)
-
-
-def read_labels(path: Path) -> dict[date, tuple[Label, ...]]:
-    """The label codes of each day of a table that could be judged, in order.
-
-    Raises:
-        FileNotFoundError: There is no table.
-        LabelTableError: The table is damaged or of another version.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    remedy = "materialize the layer's labels"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there: {remedy} first")
-    try:
-        version = (pq.read_metadata(path).metadata or {}).get(b"version", b"none").decode()
-        if version != SCHEMA_VERSION:
-            raise LabelTableError(f"{path} has schema version {version}, not {SCHEMA_VERSION}: {remedy} again")
-        rows = pq.read_table(path, columns=["day", "codes"], page_checksum_verification=True).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise LabelTableError(f"{path} is damaged: {error}; {remedy} again") from error
-    return {row["day"]: tuple(Label(code) for code in row["codes"]) for row in rows if row["codes"]}
+    write_table(path, pa.Table.from_pylist([asdict(row) for row in rows], schema))
 
 
 def _read_report(path: Path, name: str) -> dict[str, Any]:
@@ -204,7 +219,7 @@ def _row(
     day: date, label: HandLabel | None, reports: dict[str, dict[str, Any]], *, eclipse_is_missing: bool
 ) -> LabelRow:
     hand = None if label is None else _joined(label.codes or (Label.NORMAL,))
-    automatic = _joined([code for report in reports.values() for code in report["labels"]]) if reports else None
+    automatic = _automatic(list(reports.values())) if reports else None
     codes = hand if hand is not None else automatic or ()
     judged = {code for name, report in reports.items() if report["labels"] for code in _JUDGES[name]}
     differing: set[Label] = set()
@@ -229,6 +244,13 @@ def _row(
         origin=None if label is None else label.origin,
         **figures,
     )
+
+
+def _automatic(reports: Sequence[dict[str, Any]]) -> tuple[Label, ...]:
+    """What the methods say together; where one calls the image unusable, the others cannot call the day normal."""
+    codes = _joined([code for report in reports for code in report["labels"]])
+    unusable = any(report.get("verdict") == "unusable" for report in reports)
+    return () if unusable and codes == (Label.NORMAL,) else codes
 
 
 def _joined(codes: Sequence[Label]) -> tuple[Label, ...]:

@@ -22,6 +22,7 @@ from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.class_raster import write_class_raster
+from heph_dagster.gibs.verify import check_sound
 
 METHOD = "hue-climatology"
 VERSION = "1"
@@ -158,12 +159,15 @@ def label_miscolouring(root: Path, layer: Layer, epsg: int, day: date) -> Miscol
 
     Raises:
         ValueError: The projection is not geographic.
-        RasterError: The mosaic cannot be read.
+        FileNotFoundError: The day is not on disk.
+        MosaicError: The mosaic is damaged, or cannot be read.
+        RasterError: GDAL cannot read it.
         ClimatologyError: The climatology cannot be read.
     """
     if epsg != 4326:
         raise ValueError(f"miscolouring can be told in EPSG:4326, not in EPSG:{epsg}")
     mosaic = mosaic_path(root, epsg, day, layer)
+    check_sound(mosaic, epsg)
     with HueClimatology(climatology_path(root, epsg, layer), layer, epsg) as climatology:
         result = judge(mosaic, layer, day, climatology)
     mask, polygons, report = (mosaic.with_suffix(f".miscoloration.{kind}") for kind in ("tif", "parquet", "json"))

@@ -27,7 +27,7 @@ from heph_dagster.gibs.swath import coverage
 METHOD = "black-regions"
 VERSION = "3"
 
-_LEAST_ROWS = 64
+LEAST_ROWS = 64
 _IN_MEMORY = 1 << 28  # pixels of the largest image that is: level 5
 _ECLIPSED = 0.8
 _DIMMED = 0.1
@@ -148,10 +148,10 @@ def search(
         UnusableImageError: The image is not one of the world, or too small to tell anything.
     """
     width, height = size = image.size
-    if width != 2 * height or height < _LEAST_ROWS:
+    if width != 2 * height or height < LEAST_ROWS:
         raise UnusableImageError(
             f"an image of {width} x {height} px is unusable: it must be of the whole world, twice as wide as high, and "
-            f"have {_LEAST_ROWS} rows at least"
+            f"have {LEAST_ROWS} rows at least"
         )
     with _threads(pool) as workers:
         if pool is None and width * height <= _IN_MEMORY:

@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from heph_dagster.anomalies.brightness import Brightness, MosaicBrightness
 from heph_dagster.anomalies.expectation import fit
-from heph_dagster.anomalies.labels import PALETTE
-from heph_dagster.anomalies.missing import METHOD, VERSION, MissingData, search
+from heph_dagster.anomalies.labels import PALETTE, UnusableImageError
+from heph_dagster.anomalies.missing import LEAST_ROWS, METHOD, VERSION, MissingData, search
 from heph_dagster.anomalies.polygons import write_polygons
+from heph_dagster.anomalies.usable import check_variety, check_world
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.class_raster import class_raster
-from heph_dagster.gibs.raster import Image
+from heph_dagster.gibs.preview import thumbnail
+from heph_dagster.gibs.raster import JPEG_BLACK, Image, black, raster_size
+from heph_dagster.gibs.verify import check_sound
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,9 @@ def label_missing_data(
     Raises:
         ValueError: The layer's satellite is not known, or the projection is not geographic.
         FileNotFoundError: The no-data layer's day is not on disk.
-        RasterError: The mosaic cannot be read.
-        UnusableImageError: The image is not one of the world, or too small to tell anything.
+        MosaicError: A mosaic is damaged.
+        RasterError: GDAL cannot read it.
+        UnusableImageError: An image is not one of the world, or too small, or all of it is of one colour.
     """
     if layer.satellite is None or epsg != 4326:
         raise ValueError(
@@ -67,9 +71,21 @@ def label_missing_data(
                 f"{path} is not there: run {no_data_layer.identifier} for {day} first, "
                 "or take it out of the active layers"
             )
+        check_sound(path, epsg)
+        check_world(raster_size(path), LEAST_ROWS, f"{no_data_layer.identifier} tells gaps on")
         told = MosaicBrightness(path, no_data_layer, epsg)
+    check_sound(mosaic, epsg)
     image: Brightness = MosaicBrightness(mosaic, layer, epsg)
     mask, polygons, report = (mosaic.with_suffix(f".missing_data.{kind}") for kind in ("tif", "parquet", "json"))
+    try:
+        check_world(image.size, LEAST_ROWS, "missing data are looked for on")
+        if layer.format == "jpg":  # of a PNG, transparency says where data are missing
+            small = thumbnail(mosaic)
+            check_variety(small, 1 - black(small, JPEG_BLACK))
+    except UnusableImageError:
+        for old in (mask, polygons, report):  # of another image
+            old.unlink(missing_ok=True)
+        raise
     with replacing(mask) as part, class_raster(part, image.size, PALETTE, like=mosaic) as classes:
         result = search(image, told, layer.satellite, day, classes, pool)
     _write_holes(polygons, result, layer, day)

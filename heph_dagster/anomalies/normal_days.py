@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -13,12 +13,11 @@ from heph_dagster.anomalies.climatology import LEAST_DAYS, HueClimatology, clima
 from heph_dagster.anomalies.hues import presence, read_hues
 from heph_dagster.anomalies.labels import Label, UnusableImageError
 from heph_dagster.anomalies.miscolour import miscoloured_pixels
-from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.raster import RasterError
-from heph_dagster.gibs.verify import stored_days
+from heph_dagster.gibs.verify import StoredDay, check_sound, stored_days
 
-_NORMAL = {Label.NORMAL, Label.MISSING_EXPECTED}
+_LEARNT = {Label.NORMAL, Label.MISSING_EXPECTED, Label.MISSING_UNEXPECTED}
+"""Labels of missing data of the days that are learnt; the dim light beside an eclipse changes colours."""
 
 
 @dataclass
@@ -28,7 +27,7 @@ class ClimatologyUpdate:
     Attributes:
         days: Number of days that the climatology counts now.
         added: Days that were added, or replaced because their mosaic was.
-        removed: Days that were taken out, because they are not labelled normal any more.
+        removed: Days that were taken out, because an eclipse was found on them.
         left_out: Days that are not to be counted, and why.
         failed: Days that could not be read.
     """
@@ -43,16 +42,17 @@ class ClimatologyUpdate:
 def add_normal_days(
     root: Path, layer: Layer, epsg: int, on_day: Callable[[date], None] = lambda _: None
 ) -> ClimatologyUpdate:
-    """Add the days on disk that lack nothing unexpected and are not in the climatology yet.
+    """Add the days on disk that are not in the climatology yet; what they lack is not observed, and teaches nothing.
 
     A day with a patch of a colour that hardly occurs anywhere is left out: weeks of one fault would make it normal. A
-    colour that is only new to a place is learnt. The images of days that are known are not read again.
+    colour that is only new to a place is learnt. The first days, for which there are too few others to tell, are looked
+    at again when there are enough; other images that are known are not read again.
 
     Args:
         root: Data root.
         layer: The layer.
         epsg: Projection, EPSG:4326.
-        on_day: Called with each day as it is done.
+        on_day: Called with each new day as it is done.
 
     Raises:
         ClimatologyError: The climatology cannot be read.
@@ -60,44 +60,70 @@ def add_normal_days(
     update = ClimatologyUpdate()
     with HueClimatology(climatology_path(root, epsg, layer), layer, epsg) as climatology:
         known = climatology.days()
-        for day, mosaic in _labelled(root, layer, epsg):
-            if mosaic is None:
-                if day in known:
-                    climatology.remove(day)
-                    update.removed.append(day)
-            elif (digest := hashlib.sha256(mosaic.read_bytes()).hexdigest()) != known.get(day):
-                try:
-                    _add(climatology, layer, day, mosaic, digest)
-                except RasterError as error:
-                    update.failed[day] = error
-                else:
-                    update.added.append(day)
-                on_day(day)
+        here = [each for each in stored_days(root) if (each.epsg, each.layer) == (epsg, layer.identifier)]
+        for stored in here:
+            try:
+                labels = _labels(stored)
+                if labels is None:
+                    continue
+                if not labels <= _LEARNT:
+                    if stored.day in known:
+                        climatology.remove(stored.day)
+                        update.removed.append(stored.day)
+                    continue
+                digest = _digest(stored)
+                if digest == known.get(stored.day):
+                    continue
+                _learn(climatology, layer, stored, digest)
+                update.added.append(stored.day)
+            except (ValueError, OSError) as error:
+                update.failed[stored.day] = error
+            on_day(stored.day)
+        _look_again(climatology, layer, here, update)
         update.left_out = climatology.left_out()
         update.added = [day for day in update.added if day not in update.left_out]
-        update.days = len(climatology.days()) - len(update.left_out)
+        update.days = climatology.count()
     return update
 
 
-def _labelled(root: Path, layer: Layer, epsg: int) -> Iterator[tuple[date, Path | None]]:
-    """The days on disk with a label of missing data, and their mosaics where it is a normal one."""
-    for stored in stored_days(root):
-        if (stored.epsg, stored.layer) != (epsg, layer.identifier):
-            continue
-        report = mosaic_path(root, epsg, stored.day, layer).with_suffix(".missing_data.json")
-        if report.exists():
-            labels = json.loads(report.read_text("utf-8"))["labels"]
-            yield stored.day, stored.path if set(labels) <= _NORMAL else None
-
-
-def _add(climatology: HueClimatology, layer: Layer, day: date, mosaic: Path, digest: str) -> None:
-    try:
-        hues = read_hues(mosaic, layer)
-    except UnusableImageError as error:
-        climatology.leave_out(day, digest, str(error))
+def _look_again(climatology: HueClimatology, layer: Layer, here: list[StoredDay], update: ClimatologyUpdate) -> None:
+    """Judge the days that were learnt while there were too few others, once there are enough."""
+    unguarded = climatology.unguarded()
+    if not unguarded or climatology.count() <= LEAST_DAYS:
         return
-    days, unheard_of = climatology.unheard_of(day)
-    if days >= LEAST_DAYS and miscoloured_pixels(hues, unheard_of)[0]:
-        climatology.leave_out(day, digest, "it has patches of colours that no other day has")
+    for stored in here:
+        if stored.day in unguarded and stored.day not in update.failed:
+            try:
+                _learn(climatology, layer, stored, _digest(stored))
+            except (ValueError, OSError) as error:
+                update.failed[stored.day] = error
+
+
+def _labels(stored: StoredDay) -> set[int] | None:
+    """The label of missing data of a day, or None where it has none yet."""
+    path = stored.path.with_suffix(".missing_data.json")
+    try:
+        return set(json.loads(path.read_text("utf-8"))["labels"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): delete it, and judge the day again") from error
+
+
+def _digest(stored: StoredDay) -> str:
+    return hashlib.sha256(stored.path.read_bytes()).hexdigest()
+
+
+def _learn(climatology: HueClimatology, layer: Layer, stored: StoredDay, digest: str) -> None:
+    check_sound(stored.path, stored.epsg)
+    try:
+        hues = read_hues(stored.path, layer)
+    except UnusableImageError as error:
+        climatology.leave_out(stored.day, digest, str(error))
+        return
+    days, unheard_of = climatology.unheard_of(stored.day)
+    guarded = days >= LEAST_DAYS
+    if guarded and miscoloured_pixels(hues, unheard_of)[0]:
+        climatology.leave_out(stored.day, digest, "it has patches of colours that no other day has")
     else:
-        climatology.put(day, digest, presence(hues))
+        climatology.put(stored.day, digest, presence(hues), guarded=guarded)

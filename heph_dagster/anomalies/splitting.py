@@ -84,7 +84,12 @@ def write_split(path: Path, split: Mapping[date, Split], codes: Mapping[date, tu
         path: The file.
         split: Each day's split.
         codes: Each day's label codes.
+
+    Raises:
+        ValueError: A day of the split has no label.
     """
+    if unlabelled := [str(day) for day in split if day not in codes]:
+        raise ValueError(f"{', '.join(unlabelled[:5])}: {len(unlabelled)} days of the split have no label")
     rows = (
         SplitDay(day, each, tuple(code for code in codes[day] if code != Label.NORMAL)) for day, each in split.items()
     )

@@ -54,7 +54,9 @@ def check(layer_name: str, start: date, end: date | None, epsg: int, output_dir:
     else:
         click.echo(("STALE  " if stale.flagged else "ok     ") + stale.message)
         for each in frozen:
-            click.echo(("FROZEN " if each.flagged else "ok     ") + each.message)
+            verdict = "ok     " if each.unreadable is None else "ERROR  "
+            click.echo(("FROZEN " if each.flagged else verdict) + each.message)
         if missing:
             click.echo(f"Not on disk and not checked: {', '.join(map(str, missing))}", err=True)
-    raise SystemExit(int(stale.flagged or any(each.flagged for each in frozen) or bool(missing)))
+    bad = any(each.flagged or each.unreadable is not None for each in frozen)
+    raise SystemExit(int(stale.flagged or bad or bool(missing)))

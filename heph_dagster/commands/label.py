@@ -20,22 +20,34 @@ if TYPE_CHECKING:
 @click.command()
 @options.layer_name
 @click.argument("day", metavar="DATE", type=options.DAY)
-@click.argument("codes", nargs=-1, required=True)
+@click.argument("codes", nargs=-1)
+@click.option("--remove", is_flag=True, help="Take the label of DATE back: what the methods say holds again.")
 @options.epsg
 @options.output_dir
-def label(layer_name: str, day: date, codes: tuple[str, ...], epsg: int, output_dir: Path | None) -> None:
+def label(
+    layer_name: str, day: date, codes: tuple[str, ...], epsg: int, output_dir: Path | None, *, remove: bool
+) -> None:
     """Say what DATE of LAYER shows; this wins over what the methods say, and replaces an earlier label.
 
     CODES are one or more of 0 normal, 1 missing data (expected), 2 missing data (unexpected), 3 miscolouring, 4 edge
     warping, 5 eclipse (missing data), 6 eclipse (miscolouring only).
     """
-    from heph_dagster.anomalies.hand_labels import label_day
+    from heph_dagster.anomalies.hand_labels import label_day, remove_label
+    from heph_dagster.anomalies.labels import Label
     from heph_dagster.anomalies.splits import read_codes
     from heph_dagster.settings import Settings
 
     settings = Settings()
-    layer, read = settings.catalogue()[layer_name], read_codes(codes)
-    label_day(output_dir or settings.data_dir, layer, epsg, day, read)
+    if remove == bool(codes):
+        raise click.UsageError("Give CODES, or --remove.")
+    root, layer = output_dir or settings.data_dir, settings.catalogue()[layer_name]
+    if remove:
+        removed = remove_label(root, layer, epsg, day)
+        what = _words(removed.codes or (Label.NORMAL,))
+        click.echo(f"{layer.identifier} {day}: removed {what} ({removed.origin}, {removed.labelled_at:%Y-%m-%d})")
+        return
+    read = read_codes(codes)
+    label_day(root, layer, epsg, day, read)
     click.echo(f"{layer.identifier} {day}: {_words(read)}")
 
 

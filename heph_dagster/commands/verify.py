@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def verify(names: tuple[str, ...], output_dir: Path | None, *, mend: bool, as_json: bool) -> None:
     """Compare all days on disk, tile by tile, with what was downloaded."""
     from heph_dagster.commands.progress import counting
-    from heph_dagster.gibs.mrf import superseded_files
+    from heph_dagster.gibs.publish import superseded_files
     from heph_dagster.gibs.verify import abandoned_files, check_days, mend_days, stored_days
     from heph_dagster.settings import Settings
 

@@ -39,15 +39,18 @@ def _frozen(active: ActiveLayer) -> dg.AssetChecksDefinition:
         days = [date.fromisoformat(key) for key in context.partition_keys]
         results = check_frozen(gibs.root, layer, epsg, days)
         flagged = [each for each in results if each.flagged]
-        lines = [f"- {each.message}" for each in flagged or results]
+        unreadable = [each for each in results if each.unreadable is not None]
+        lines = [f"- {each.message}" for each in [*flagged, *unreadable] or results]
+        description = f"{len(flagged)} of {len(results)} days repeat an earlier one"
         return dg.AssetCheckResult(
-            passed=not flagged,
+            passed=not flagged and not unreadable,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{len(flagged)} of {len(results)} days repeat an earlier one",
+            description=description + (f"; {len(unreadable)} cannot be compared" if unreadable else ""),
             metadata={
                 "days": len(results),
                 "frozen_days": [str(each.day) for each in flagged],
                 "repeated_days": [str(each.repeats) for each in flagged],
+                "unreadable_days": [str(each.day) for each in unreadable],
                 "greatest_share": max(each.share for each in results),
                 "compared_with": max(len(each.compared) for each in results),
                 "report": dg.MetadataValue.md("\n".join(lines)),

@@ -34,7 +34,7 @@ def _hue_climatology(active: ActiveLayer) -> dg.AssetsDefinition:
         kinds={"sqlite"},
         code_version=str(climatology.SCHEMA_VERSION),
         description=f"How often each hue occurs where on normal days of {layer.title}. Adds the days on disk that "
-        "lack nothing unexpected and are not in it yet.",
+        "are not in it yet, without what they lack.",
     )
     def hue_climatology(context: dg.AssetExecutionContext, gibs: Gibs) -> dg.MaterializeResult[None]:
         update = add_normal_days(gibs.root, layer, epsg, lambda day: context.log.info(f"{day}"))

@@ -49,9 +49,7 @@ def _labels(active: ActiveLayer) -> dg.AssetsDefinition:
         description=f"The label of each day of {layer.title}: by hand where somebody gave one, else automatic.",
     )
     def labels(config: LabelsConfig, gibs: Gibs) -> dg.MaterializeResult[None]:
-        rows = label_table.label_rows(gibs.root, layer, epsg, eclipse_is_missing=config.eclipse_is_missing)
-        path = label_table.labels_path(gibs.root, epsg, layer)
-        label_table.write_labels(path, rows, eclipse_is_missing=config.eclipse_is_missing)
+        rows = label_table.update_labels(gibs.root, layer, epsg, eclipse_is_missing=config.eclipse_is_missing)
         differing = [row for row in rows if row.differing]
         lines = ["| day | by hand | automatic |", "| --- | --- | --- |"]
         for row in differing[:_MOST_LINES]:
@@ -66,7 +64,7 @@ def _labels(active: ActiveLayer) -> dg.AssetsDefinition:
                 "eclipse_is_missing": config.eclipse_is_missing,
                 "disagreements": len(differing),
                 "first_disagreements": dg.MetadataValue.md("\n".join(lines)),
-                "path": dg.MetadataValue.path(str(path)),
+                "path": dg.MetadataValue.path(str(label_table.labels_path(gibs.root, epsg, layer))),
             }
         )
 

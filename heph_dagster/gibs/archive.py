@@ -16,7 +16,8 @@ import numpy as np
 
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import TILE_SIZE, Grid, Tile
-from heph_dagster.gibs.mrf import Layout, MosaicWriter
+from heph_dagster.gibs.mrf import Layout
+from heph_dagster.gibs.publish import MosaicWriter
 from heph_dagster.gibs.raster import JPEG_BLACK, Image, RasterError, black, read_palette, read_pixels, read_place
 from heph_dagster.gibs.tiles import Palette
 

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal
 
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.budget import budget_of
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.client import Answer, DayNotAvailableError, GibsClient, GibsError, UnreachableError
+from heph_dagster.gibs.client import DayNotAvailableError, GibsClient, GibsError, UnreachableError
+from heph_dagster.gibs.coroutines import in_thread, run_async, together
+from heph_dagster.gibs.fetch import Fetch, fetch_tiles, verify_day
 from heph_dagster.gibs.grid import BBox, Tile
-from heph_dagster.gibs.manifest import Published, TileRecord
+from heph_dagster.gibs.manifest import Published
 from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
 from heph_dagster.gibs.partial import DayBusyError, PartialDay
 from heph_dagster.gibs.periods import Period
-from heph_dagster.gibs.tiles import TileError, check_tile
+from heph_dagster.gibs.tiles import TileError
 
 _POLL_SECONDS = 0.1
 _FRESH = timedelta(minutes=10)
 """An older tile of an earlier try is asked for again with its entity tag: the day may have been replaced since."""
-_EMPTY_TILE_TAG = "1000000000000"
 _MEND = "mend it with heph verify --mend, or give --refresh to replace it"
 _DAYS_AT_ONCE = 16  # each has files open
 _DAYS_WITHOUT_CONNECTION = 2
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-P = ParamSpec("P")
 Outcome = Literal["new", "replaced", "unchanged", "kept"]
 
 
@@ -144,15 +141,15 @@ async def fetch_day(
     with await _take(path, layout) as partial:
         if not request.refresh and path.exists():  # another process was at it meanwhile
             return _kept(day, path, layout, started)
-        old = await _in_thread(_readable, path, layout)
+        old = await in_thread(_readable, path, layout)
         # Which tiles are unchanged is told of one old day only, and says nothing of another.
         replaced = old.mosaic.data_path.name if old else None
         asked = {"server": client.url, "endpoint": client.endpoint, "window": str(layout.window), "replaces": replaced}
         with old or nullcontext():
-            await _in_thread(partial.recover, asked, datetime.now(UTC) - _FRESH)
+            await in_thread(partial.recover, asked, datetime.now(UTC) - _FRESH)
             on_tiles(day, partial.tiles + partial.absent, 0)
-            fetch = _Fetch(client, request, day, partial, old, damaged, on_tiles)
-            return await _complete(fetch, started)
+            fetch = Fetch(client, request.layer, request.epsg, day, partial, old, damaged, on_tiles)
+            return await _complete(fetch, request, started)
 
 
 def fetch_days(
@@ -212,7 +209,7 @@ def fetch_days(
     async def run() -> None:
         queue = iter(wanted)
         async with client:
-            await _together(work(queue) for _ in range(at_once))
+            await together(work(queue) for _ in range(at_once))
 
     with budget_of(request.root, client):
         run_async(run())
@@ -306,31 +303,12 @@ async def _take(path: Path, layout: Layout) -> PartialDay:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-@dataclass(frozen=True)
-class _Fetch:
-    """A day that is being fetched."""
-
-    client: GibsClient
-    request: DayRequest
-    day: date
-    partial: PartialDay
-    old: Published | None
-    damaged: Container[Tile]
-    on_tiles: Callable[[date, int, int], None]
-
-    def known(self, tile: Tile) -> TileRecord | None:
-        """What is known of a tile: of an earlier try, or of the day on disk."""
-        if (earlier := self.partial.earlier(tile)) is not None:
-            return earlier
-        return None if self.old is None or tile in self.damaged else self.old.record(tile)
-
-
-async def _complete(fetch: _Fetch, started: float) -> FetchedDay:
+async def _complete(fetch: Fetch, request: DayRequest, started: float) -> FetchedDay:
     """Fetch what a partial day lacks, make sure that it is the day, and publish it."""
-    client, request, day, partial, old = fetch.client, fetch.request, fetch.day, fetch.partial, fetch.old
+    client, day, partial, old = fetch.client, fetch.day, fetch.partial, fetch.old
     try:
-        await _fetch_tiles(fetch)
-        verified_by = await _verify(fetch)
+        await fetch_tiles(fetch)
+        verified_by = await verify_day(fetch)
     except DayNotAvailableError:
         partial.discard()
         raise
@@ -350,7 +328,7 @@ async def _complete(fetch: _Fetch, started: float) -> FetchedDay:
             "changed_tiles": str(partial.changed),
         }
     try:
-        await _in_thread(partial.publish, facts, old)
+        await in_thread(partial.publish, facts, old)
     except TileError:
         partial.discard()
         raise
@@ -360,146 +338,7 @@ async def _complete(fetch: _Fetch, started: float) -> FetchedDay:
     )  # fmt: skip
 
 
-async def _fetch_tiles(fetch: _Fetch) -> None:
-    """Ask for the tiles that a partial day lacks; a thread checks and keeps what has arrived meanwhile."""
-    partial, connections = fetch.partial, fetch.client.connections
-    missing = (tile for tile in fetch.request.layout.window.tiles() if tile not in partial)
-    arrived: asyncio.Queue[tuple[Tile, Answer, TileRecord | None] | None] = asyncio.Queue(2 * connections)
-
-    async def ask() -> None:
-        for tile in missing:
-            known = fetch.known(tile)
-            answer = await fetch.client.tile(
-                fetch.request.layer, fetch.request.epsg, fetch.day, tile, known.etag if known else None
-            )
-            _check_answer(fetch, answer, known)
-            await arrived.put((tile, answer, known))
-
-    async def ask_all() -> None:
-        await _together(ask() for _ in range(min(connections, partial.layout.tiles)))
-        await arrived.put(None)
-
-    async def keep() -> None:
-        # All that has arrived goes to a thread at once: a hop for each tile costs as much as asking for it.
-        batch: list[tuple[Tile, Answer, TileRecord | None] | None] = []
-        try:
-            while None not in batch:
-                batch = [await arrived.get(), *_taken(arrived)]
-                tiles = [each for each in batch if each is not None]
-                await _in_thread(_keep_tiles, fetch, tiles)
-                fetch.on_tiles(fetch.day, len(tiles), sum(len(answer.body) for _, answer, _ in tiles))
-            await arrived.put(None)  # for the other
-        except asyncio.CancelledError:
-            # Another request has failed; what has arrived need not be asked for again.
-            await _in_thread(_keep_tiles, fetch, [each for each in _taken(arrived) if each is not None])
-            raise
-
-    # Two of them: decoding takes most of the time, and releases the interpreter.
-    await _together([ask_all(), keep(), keep()])
-
-
-def _taken(queue: asyncio.Queue[T]) -> list[T]:
-    """What is in a queue."""
-    return [queue.get_nowait() for _ in range(queue.qsize())]
-
-
-def _check_answer(fetch: _Fetch, answer: Answer, known: TileRecord | None) -> None:
-    """Make sure that an answer is of the day asked for: an image, or the word that there is none or no other one."""
-    layer = fetch.request.layer
-    what = f"{fetch.client.url} does not have {layer.identifier} on {fetch.day}"
-    if answer.actual_day not in {None, fetch.day}:
-        raise DayNotAvailableError(f"{what}: it answered with {answer.actual_day}")
-    if answer.refuses_time:
-        raise DayNotAvailableError(f"{what}: {answer.explain()}{layer.continuation}")
-    image = answer.status == 200 and answer.headers.get("Content-Type", "").startswith("image/")
-    unchanged = answer.status == 304 and known is not None and known.etag is not None
-    if not (image or unchanged or answer.status == 404 or _is_empty(answer)):
-        raise GibsError(f"{answer.url} answered {answer.explain()}{layer.continuation}")
-
-
-def _keep_tiles(fetch: _Fetch, arrived: Iterable[tuple[Tile, Answer, TileRecord | None]]) -> None:
-    """Check tiles and add them to their day."""
-    for tile, answer, known in arrived:
-        if known is not None and answer.status == 304:
-            if fetch.partial.earlier(tile) is None:
-                fetch.partial.add(known, None, changed=False)
-            else:
-                fetch.partial.confirm(tile)
-            continue
-        body = b"" if answer.status == 404 or _is_empty(answer) else answer.body
-        if body:
-            _check_tile(answer, fetch.request.layer)
-        digest = hashlib.sha256(body).hexdigest() if body else None
-        record = TileRecord(
-            *tile, answer.url, answer.status, len(body), digest, answer.etag, answer.headers.get("Last-Modified"),
-            answer.actual_day, datetime.now(UTC), stored_sha256=digest,
-        )  # fmt: skip
-        old = fetch.old.record(tile) if fetch.old is not None and tile not in fetch.damaged else None
-        fetch.partial.add(record, body, changed=old is None or old.sha256 != digest)
-
-
-def _check_tile(answer: Answer, layer: Layer) -> None:
-    try:
-        header = check_tile(answer.body)
-    except TileError as error:
-        raise GibsError(f"{answer.url}: {error}") from error
-    if header.type.format != layer.format:
-        raise GibsError(f"{answer.url} is a {header.type.format}, but the layer's tiles are {layer.format}")
-
-
-def _is_empty(answer: Answer) -> bool:
-    empty = not answer.body or (answer.etag == _EMPTY_TILE_TAG and answer.actual_day is None)
-    return answer.status == 200 and empty
-
-
-async def _verify(fetch: _Fetch) -> str:
-    """What says that tiles are of a day: `header` or `domains`."""
-    client, layer, day = fetch.client, fetch.request.layer, fetch.day
-    if not fetch.partial.tiles:
-        raise DayNotAvailableError(f"{client.url} has no tile of {layer.identifier} on {day}{layer.continuation}")
-    # Of maps there is no header to go by: whatever a server or a cache says, the list of days decides.
-    if layer.tiled and not fetch.partial.undated:
-        return "header"
-    periods = await client.periods(layer, fetch.request.epsg, day)
-    if not any(day in period.days() for period in periods):
-        raise DayNotAvailableError(
-            f"{client.url} does not list {day}, and nothing else vouches for the day that its tiles of "
-            f"{layer.identifier} show{layer.continuation}"
-        )
-    return "domains"
-
-
 def _on_disk(day: date, path: Path, kept: Published, outcome: Outcome, verified_by: str, started: float) -> FetchedDay:
     tiles, absent, size = (int(kept.facts[name]) for name in ("tiles", "absent", "bytes"))
     seconds = time.perf_counter() - started
     return FetchedDay(day, path, kept.mosaic.level, outcome, tiles, absent, 0, size, seconds, verified_by)
-
-
-def run_async(work: Coroutine[None, None, T]) -> T:
-    """Run a coroutine to its end, in a thread of its own where a loop is running already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
-
-
-async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function in a thread, and do not leave before it has ended: it may be writing."""
-    job = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        return await asyncio.shield(job)
-    except asyncio.CancelledError:
-        await asyncio.wait([job])
-        raise
-
-
-async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run coroutines at once; the first error stops the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None

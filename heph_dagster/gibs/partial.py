@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from heph_dagster.errors import HephError
 from heph_dagster.gibs.grid import Tile
 from heph_dagster.gibs.manifest import ManifestWriter, Published, TileRecord, parse_line, record_line
-from heph_dagster.gibs.mrf import Layout, empty_index, publish_mosaic
+from heph_dagster.gibs.mrf import Layout, empty_index
+from heph_dagster.gibs.publish import publish_mosaic
 from heph_dagster.gibs.tiles import TileError, TileType, read_header, to_rgba
 
 _LINE = 1 << 10

@@ -11,9 +11,9 @@ from pathlib import Path
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.export import exported_files
-from heph_dagster.gibs.mrf import generation_files, remove_mosaic
 from heph_dagster.gibs.partial import held, unfinished_files
 from heph_dagster.gibs.periods import parse_day
+from heph_dagster.gibs.publish import generation_files, remove_mosaic
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from heph_dagster.files import is_temporary
 from heph_dagster.gibs.budget import budget_of
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.client import GibsClient
-from heph_dagster.gibs.download import DayRequest, fetch_day, run_async
+from heph_dagster.gibs.coroutines import run_async
+from heph_dagster.gibs.download import DayRequest, fetch_day
 from heph_dagster.gibs.grid import GRIDS, Tile, Window
 from heph_dagster.gibs.manifest import MANIFEST_VERSION, Published, read_facts
 from heph_dagster.gibs.mrf import Mosaic, MosaicError, manifest_path
@@ -106,6 +107,29 @@ def check_day(stored: StoredDay) -> CheckedDay:
         return CheckedDay(stored, unreadable=f"{stored.path} has been removed meanwhile")
     except OSError as error:
         return CheckedDay(stored, unreadable=str(error))
+
+
+def check_sound(path: Path, epsg: int) -> None:
+    """Make sure that a mosaic is what was downloaded, before something is told by it.
+
+    It takes a tenth of the time of decoding the mosaic; the tiles of one that was not downloaded are decoded.
+
+    Args:
+        path: The `.mrf` file.
+        epsg: Its projection.
+
+    Raises:
+        FileNotFoundError: There is none.
+        MosaicError: It is damaged, or cannot be read.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: download the day first")
+    checked = check_day(StoredDay(epsg, parse_day(path.parent.name), path.stem, path))
+    if checked.unreadable is not None:
+        raise MosaicError(checked.unreadable)
+    if checked.damaged:
+        damaged = f"{len(checked.damaged)} of {checked.tiles} tiles are not what they were"
+        raise MosaicError(f"{path}: {damaged}; heph verify --mend downloads again what is damaged")
 
 
 def check_days(days: Iterable[StoredDay], on_day: Callable[[CheckedDay], None] = lambda _: None) -> list[CheckedDay]:

@@ -34,6 +34,13 @@ def painted(day: date, patch: tuple[int, int, int] | None = None, level: int = 0
     return cv2.resize(image, (640 << level, 320 << level), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
+def cut_off(mosaic: Path) -> None:
+    """Cut a stored day's data off within the second of its two tiles."""
+    (data,) = mosaic.parent.glob(f"{mosaic.stem}.*.pjg")
+    content = data.read_bytes()
+    data.write_bytes(content[: len(content) * 6 // 10])
+
+
 def store(root: Path, layer: Layer, day: date, image: Image, labels: tuple[int, ...] = (0,)) -> Path:
     mosaic = write_day(root, layer, EPSG, day, image)
     mosaic.with_suffix(".missing_data.json").write_text(json.dumps({"labels": labels}), "utf-8")

@@ -141,7 +141,7 @@ def test_a_file_of_another_version_is_refused(path: Path, climatology: HueClimat
     with sqlite3.connect(path) as file:
         file.execute("PRAGMA user_version = 7")
     file.close()
-    with pytest.raises(ClimatologyError, match="has version 7, not 1; remove it"):
+    with pytest.raises(ClimatologyError, match="has version 7, not 2; remove it"):
         HueClimatology(path, viirs, 4326)
 
 

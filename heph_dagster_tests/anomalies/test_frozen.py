@@ -145,6 +145,25 @@ def test_a_damaged_earlier_day_is_named(tmp_path: Path, viirs: Layer) -> None:
     assert result.compared == ()
 
 
+@pytest.mark.parametrize("damage", ["mosaic", "data"])
+def test_a_day_that_cannot_be_read_does_not_keep_the_others(tmp_path: Path, viirs: Layer, damage: str) -> None:
+    days = write(tmp_path, viirs, *(earth(later(number)) for number in (0, 1, 0)))
+    path = mosaic_path(tmp_path, EPSG, days[1], viirs)
+    if damage == "mosaic":
+        path.write_text("nonsense", "utf-8")
+    else:
+        next(path.parent.glob("*.pjg")).unlink()
+    results = check_frozen(tmp_path, viirs, EPSG, [*days, later(3)])
+    assert [each.flagged for each in results] == [False, False, True, False]
+    assert [each.unreadable is None for each in results] == [True, False, True, False]
+    assert results[1].message.startswith(f"{days[1]} cannot be compared: ")
+    assert str(path.with_suffix("")) in results[1].message
+    assert list(results[2].not_comparable) == [days[1]]
+    report = json.loads(path.with_suffix(".frozen.json").read_text("utf-8"))
+    assert (report["flagged"], report["unreadable"]) == (False, results[1].unreadable)
+    assert not mosaic_path(tmp_path, EPSG, later(3), viirs).parent.exists()
+
+
 def test_palette_tiles_are_told_apart_by_their_colours(tmp_path: Path, catalogue: Catalogue) -> None:
     layer = catalogue[NO_DATA]
     mask = np.zeros((640, 1280), np.uint8)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -132,6 +133,9 @@ def test_a_day_or_projection_that_the_layer_lacks_is_refused(tmp_path: Path, vii
     ended = viirs.model_copy(update={"last_day": DAY})
     with pytest.raises(ValueError, match=r"^2020-09-26 is after the last day of VIIRS.*, 2020-09-25$"):
         label_day(tmp_path, ended, EPSG, DAY + timedelta(days=1), [Label.NORMAL])
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    with pytest.raises(ValueError, match=f"^{tomorrow} has not come yet$"):
+        label_day(tmp_path, viirs, EPSG, tomorrow, [Label.NORMAL])
     with pytest.raises(ValueError, match="is not available in EPSG:3857"):
         label_day(tmp_path, viirs, 3857, DAY, [Label.NORMAL])
     label_day(tmp_path, ended, EPSG, DAY, [Label.NORMAL])
@@ -144,6 +148,10 @@ def test_a_damaged_file_is_named(tmp_path: Path, viirs: Layer) -> None:
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({"version": "0"}), path)
     with pytest.raises(HandLabelsError, match="has schema version 0, and this program reads 1"):
+        read_hand_labels(path)
+    codes = pa.array([[9]], table["codes"].type)
+    pq.write_table(table.set_column(1, "codes", codes), path)
+    with pytest.raises(HandLabelsError, match="is of another program: 9 is not a valid Label; restore it"):
         read_hand_labels(path)
     path.write_bytes(b"PAR1")
     with pytest.raises(HandLabelsError, match=r"hand_labels\.parquet is damaged: "):

@@ -46,6 +46,7 @@ def test_bins_are_hue_and_chroma() -> None:
 def test_grey_white_and_dark_have_no_hue(colour: tuple[int, int, int]) -> None:
     image = np.full((90, 180, 3), colour, np.uint8)
     image[40:50] = (200, 100, 0)
+    image[45:50] = (0, 200, 100)
     hues = find_hues(image)
     assert (hues.bins[:40] == COLOURLESS).all()
     assert (hues.bins[40:50] < COLOURLESS).all()
@@ -54,6 +55,7 @@ def test_grey_white_and_dark_have_no_hue(colour: tuple[int, int, int]) -> None:
 def test_transparent_pixels_have_no_hue() -> None:
     image = np.full((90, 180, 4), (200, 100, 0, 255), np.uint8)
     image[:20, :, 3] = 0
+    image[50:] = (0, 200, 100, 255)
     hues = find_hues(image, 0)
     assert (hues.bins[:20] == COLOURLESS).all()
     assert not hues.chroma[:20].any()
@@ -63,7 +65,7 @@ def test_transparent_pixels_have_no_hue() -> None:
     ("shape", "value", "reason"),
     [
         ((180, 360, 3), 0, "100.0% of the image are without data"),
-        ((180, 360, 3), 255, "the image has no colours: all of it is black, white or grey"),
+        ((180, 360, 3), 255, r"all of the image is of one colour, \(255, 255, 255\) in RGB"),
         ((1, 1, 3), 200, "the image is 1 x 1 px; colours are judged on images of the whole world"),
         ((180, 300, 3), 200, "the image is 300 x 180 px"),
         ((180, 360), 200, "the image has one band"),
@@ -78,6 +80,12 @@ def test_what_says_nothing_is_refused_with_a_reason(
         read_hues(path, viirs)
 
 
+def test_an_image_of_greys_is_refused() -> None:
+    greys = np.random.default_rng(0).integers(0, 256, (90, 180, 1), dtype=np.uint8).repeat(3, axis=2)
+    with pytest.raises(UnusableImageError, match=r"^the image has no colours: all of it is black, white or grey$"):
+        find_hues(greys)
+
+
 def test_what_is_no_image_is_an_error(tmp_path: Path, viirs: Layer) -> None:
     (tmp_path / "day.png").write_bytes(b"PNG")
     with pytest.raises(RasterError, match=r"day\.png cannot be read as an image"):
@@ -88,6 +96,7 @@ def test_a_fine_day_is_read_at_16km(tmp_path: Path, viirs: Layer) -> None:
     image = np.zeros((2560, 5120, 3), np.uint8)
     image[:, ::2] = (200, 120, 0)
     image[:, 1::2] = (100, 60, 0)
+    image[:100] = (0, 60, 200)
     hues = read_hues(write_day(tmp_path, viirs, EPSG, DAYS[0], image), viirs)
     assert hues.bins.shape == (1280, 2560)
     assert np.mean(hues.bins // HUES == (150 - 32) // 16) > 0.9

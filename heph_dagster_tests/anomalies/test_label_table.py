@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,7 +22,7 @@ from heph_dagster.anomalies.label_table import (
     label_rows,
     labels_path,
     read_labels,
-    write_labels,
+    update_labels,
 )
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.miscolour import label_miscolouring
@@ -163,20 +167,43 @@ def test_the_figures_are_those_of_the_real_reports(root: Path, viirs: Layer) -> 
     assert (row.holes, row.eclipsed_holes, row.largest_hole_km2) == (0, 0, 0.0)
 
 
+def test_an_unusable_day_is_not_normal(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    report(FIRST, "missing_data", 0, verdict="normal")
+    report(FIRST, "miscoloration", verdict="unusable")
+    report(SECOND, "missing_data", 2, verdict="missing unexpected")
+    report(SECOND, "miscoloration", verdict="unusable")
+    first, second = label_rows(tmp_path, viirs, EPSG)
+    assert (first.codes, first.automatic, first.verdict) == ((), (), "normal, unusable")
+    assert (second.codes, second.missing) == ((2,), True)
+
+
 def test_the_table_is_read_as_it_was_written(tmp_path: Path, viirs: Layer, report: Report) -> None:
     hole = {"area_km2": 5e5, "cause": "eclipse"}
     report(SECOND, "missing_data", 5, missing_share=0.25, holes=[hole], eclipse=[1.5, 2, 3, 4])
     label_day(tmp_path, viirs, EPSG, FIRST, [Label.NORMAL])
-    rows = label_rows(tmp_path, viirs, EPSG)
-    path = labels_path(tmp_path, EPSG, viirs)
-    write_labels(path, rows, eclipse_is_missing=True)
-    table = pq.read_table(path)
+    rows = update_labels(tmp_path, viirs, EPSG, eclipse_is_missing=True)
+    assert rows == label_rows(tmp_path, viirs, EPSG, eclipse_is_missing=True)
+    table = pq.read_table(labels_path(tmp_path, EPSG, viirs))
     assert table.schema.metadata == {b"version": b"2", b"eclipse_is_missing": b"true"}
     dicts = [
         {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
         for row in table.to_pylist()
     ]
     assert [LabelRow(**each) for each in dicts] == rows
+
+
+def test_a_table_is_made_by_one_run_at_a_time(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    figures = report(SECOND, "missing_data")
+    figures.unlink()
+    os.mkfifo(figures)  # who opens it waits for the other
+    path = labels_path(tmp_path, EPSG, viirs)
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(update_labels, tmp_path, viirs, EPSG)
+        with figures.open("w") as written, path.with_name(f".{path.name}.lock").open() as lock:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            written.write('{"labels": [2]}')
+        assert [row.codes for row in made.result()] == [(2,)]
 
 
 @pytest.mark.parametrize(
@@ -196,10 +223,14 @@ def test_the_codes_of_judged_days_are_read_again(tmp_path: Path, viirs: Layer, r
     report(SECOND, "missing_data", 2)
     report(THIRD, "miscoloration")
     label_day(tmp_path, viirs, EPSG, FIRST, [Label.MISCOLOURED, Label.MISSING_UNEXPECTED])
-    write_labels(path, label_rows(tmp_path, viirs, EPSG), eclipse_is_missing=False)
+    update_labels(tmp_path, viirs, EPSG)
     assert read_labels(path) == {FIRST: (2, 3), SECOND: (2,)}
     pq.write_table(pq.read_table(path).replace_schema_metadata({"version": "0"}), path)
     with pytest.raises(LabelTableError, match="has schema version 0, not 2: materialize the layer's labels again"):
+        read_labels(path)
+    unknown = pa.table({"day": [FIRST], "codes": [[9]]}).replace_schema_metadata({"version": "2"})
+    pq.write_table(unknown, path)
+    with pytest.raises(LabelTableError, match="is of another program: 9 is not a valid Label; materialize the layer's"):
         read_labels(path)
     path.write_bytes(b"PAR1")
     with pytest.raises(LabelTableError, match=r"labels\.parquet is damaged: "):

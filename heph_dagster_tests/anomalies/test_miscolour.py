@@ -17,9 +17,11 @@ from heph_dagster.anomalies.hues import CELLS, COLOURLESS, find_hues, presence
 from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.miscolour import find_patches, label_miscolouring, miscoloured_pixels
 from heph_dagster.anomalies.normal_days import add_normal_days
+from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.raster import RasterError, read_pixels
-from heph_dagster_tests.anomalies.painting import DAYS, FIRST, MAGENTA, PATCH, painted, store
+from heph_dagster.gibs.mrf import MosaicError
+from heph_dagster.gibs.raster import read_pixels
+from heph_dagster_tests.anomalies.painting import DAYS, FIRST, MAGENTA, PATCH, cut_off, painted, store
 from heph_dagster_tests.conftest import EPSG, REAL_DATA
 
 
@@ -123,23 +125,35 @@ def test_the_first_days_are_not_judged(tmp_path: Path, viirs: Layer, number: int
     assert (report["labels"], report["miscoloured_share"], report["patches"]) == ([], None, None)
 
 
-@pytest.mark.parametrize(("value", "reason"), [(0, "100.0% of the image are without data"), (255, "no colours")])
-def test_a_day_without_colours_is_unusable_and_keeps_no_old_files(
-    root: Path, viirs: Layer, value: int, reason: str
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (0, "100.0% of the image are without data"),
+        (255, "all of the image is of one colour, (255, 255, 255) in RGB"),
+        (MAGENTA, "all of the image is of one colour, (255, 0, 254) in RGB"),
+    ],
+)
+def test_a_day_without_contents_is_unusable_and_keeps_no_old_files(
+    root: Path, viirs: Layer, value: int | tuple[int, int, int], reason: str
 ) -> None:
     old = label_miscolouring(root, viirs, EPSG, DAYS[0])
     assert old.mask.exists()
     assert old.polygons.exists()
-    store(root, viirs, DAYS[0], np.full((320, 640, 3), value, np.uint8))
+    image = np.empty((320, 640, 3), np.uint8)
+    image[:] = value
+    store(root, viirs, DAYS[0], image)
     files = label_miscolouring(root, viirs, EPSG, DAYS[0])
     assert (files.result.verdict, files.result.labels) == ("unusable", ())
     assert reason in json.loads(files.report.read_text("utf-8"))["reason"]
     assert [path.exists() for path in (old.mask, old.polygons, old.report)] == [False, False, True]
 
 
-def test_a_day_that_is_not_there_is_an_error(root: Path, viirs: Layer) -> None:
-    with pytest.raises(RasterError, match=r"2025-01-01.*\.mrf cannot be read"):
+def test_a_day_that_is_not_there_or_damaged_is_an_error(root: Path, viirs: Layer) -> None:
+    with pytest.raises(FileNotFoundError, match=r"2025-01-01.*\.mrf is not there: download the day first$"):
         label_miscolouring(root, viirs, EPSG, date(2025, 1, 1))
+    cut_off(mosaic_path(root, EPSG, DAYS[0], viirs))
+    with pytest.raises(MosaicError, match="1 of 2 tiles are not what they were; heph verify --mend downloads again"):
+        label_miscolouring(root, viirs, EPSG, DAYS[0])
 
 
 def test_other_projections_are_refused(root: Path, viirs: Layer) -> None:

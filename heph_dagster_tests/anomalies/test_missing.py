@@ -19,14 +19,17 @@ from heph_dagster.anomalies.missing import (
 )
 from heph_dagster.anomalies.missing_files import label_missing_data, overlay
 from heph_dagster.anomalies.sphere import EARTH_AREA_KM2
-from heph_dagster.gibs.archive import mosaic_path, write_day
+from heph_dagster.gibs.archive import encode, mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
+from heph_dagster.gibs.mrf import Layout, MosaicError
 from heph_dagster.gibs.orbit import SATELLITES
-from heph_dagster.gibs.raster import RasterError, gdal, read_pixels
+from heph_dagster.gibs.publish import MosaicWriter
+from heph_dagster.gibs.raster import gdal, read_pixels
 from heph_dagster.gibs.swath import pass_zenith
 from heph_dagster.gibs.synthetic import render_day
 from heph_dagster.gibs.synthetic.anomalies import Kind
 from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE
+from heph_dagster_tests.anomalies.painting import cut_off, painted
 from heph_dagster_tests.anomalies.test_sphere import box
 from heph_dagster_tests.conftest import DAYS, EPSG, NO_DATA, TERRA, VIIRS, earth, swath_gaps
 
@@ -277,7 +280,43 @@ def test_the_overlay_colours_what_the_mask_marks() -> None:
 
 
 def test_what_cannot_be_labelled_is_named(tmp_path: Path, viirs: Layer, catalogue: Catalogue) -> None:
-    with pytest.raises(RasterError, match=f"{VIIRS}.mrf cannot be read"):
+    with pytest.raises(FileNotFoundError, match=f"{VIIRS}.mrf is not there: download the day first"):
         label_missing_data(tmp_path, viirs, EPSG, DAYS[0], None)
     with pytest.raises(ValueError, match="in EPSG:4326, not MODIS_Fires_All"):
         label_missing_data(tmp_path, catalogue["MODIS_Fires_All"], EPSG, DAYS[0], None)
+
+
+@pytest.mark.parametrize("value", [255, 128, (20, 40, 110)])
+def test_a_day_of_one_colour_is_unusable_and_keeps_no_old_files(
+    tmp_path: Path, viirs: Layer, value: int | tuple[int, int, int]
+) -> None:
+    mosaic = write_day(tmp_path, viirs, EPSG, JUNE, painted(JUNE))
+    old = label_missing_data(tmp_path, viirs, EPSG, JUNE, None)
+    write_day(tmp_path, viirs, EPSG, JUNE, np.full((320, 640, 3), value, np.uint8))
+    with pytest.raises(UnusableImageError, match=r"^all of the image is of one colour, "):
+        label_missing_data(tmp_path, viirs, EPSG, JUNE, None)
+    assert mosaic.exists()
+    assert not any(path.exists() for path in (old.mask, old.polygons, old.report))
+
+
+def test_an_all_black_day_is_missing(tmp_path: Path, viirs: Layer) -> None:
+    write_day(tmp_path, viirs, EPSG, JUNE, np.zeros((320, 640, 3), np.uint8))
+    assert label_missing_data(tmp_path, viirs, EPSG, JUNE, None).result.labels == (Label.MISSING_UNEXPECTED,)
+
+
+def test_a_damaged_day_is_an_error(tmp_path: Path, viirs: Layer) -> None:
+    cut_off(write_day(tmp_path, viirs, EPSG, JUNE, painted(JUNE)))
+    with pytest.raises(MosaicError, match="1 of 2 tiles are not what they were; heph verify --mend downloads again"):
+        label_missing_data(tmp_path, viirs, EPSG, JUNE, None)
+
+
+def test_a_box_of_the_no_data_layer_is_refused(tmp_path: Path, terra: Layer, catalogue: Catalogue) -> None:
+    layer = catalogue[NO_DATA]
+    write_day(tmp_path, terra, EPSG, JUNE, painted(JUNE))
+    part = Layout(layer.grid(EPSG).window(1, (0, 0, 20, 20)))
+    with MosaicWriter(mosaic_path(tmp_path, EPSG, JUNE, layer), part) as writer:
+        for tile in part.window.tiles():
+            writer.put(tile, encode(np.zeros((512, 512), np.uint8), "png", NO_DATA_PALETTE))
+        writer.publish()
+    with pytest.raises(UnusableImageError, match=f"the image is 512 x 512 px; {NO_DATA} tells gaps on images of the"):
+        label_missing_data(tmp_path, terra, EPSG, JUNE, layer)

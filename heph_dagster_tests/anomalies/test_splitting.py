@@ -13,7 +13,7 @@ from hypothesis import given
 
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import Split, SplitDay, read_splits, write_splits
-from heph_dagster.anomalies.splitting import block_split, random_split
+from heph_dagster.anomalies.splitting import block_split, random_split, write_split
 
 FIRST = date(2015, 11, 24)
 YEARS = [FIRST + timedelta(days=number) for number in range(3000)]
@@ -28,6 +28,13 @@ def test_a_random_split_has_its_shares_whatever_the_order(days: list[date], seed
     counts = Counter(split.values())
     assert (counts[Split.TRAIN], counts[Split.VAL]) == (len(split) * 3 // 5, len(split) // 5)
     assert random_split(data.draw(st.permutations(days)), seed) == split
+
+
+def test_a_day_without_a_label_cannot_be_written(tmp_path: Path) -> None:
+    split = dict.fromkeys(YEARS[:3], Split.TEST)
+    with pytest.raises(ValueError, match=r"^2015-11-25, 2015-11-26: 2 days of the split have no label$"):
+        write_split(tmp_path / "a.txt", split, {FIRST: (Label.NORMAL,)})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_random_split_is_the_seeds() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heph_dagster.anomalies.stale import Delay, default_delay, find_stale, usual_delay
-from heph_dagster.gibs.archive import write_day
+from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.periods import Period
 from heph_dagster.gibs.server import running_server
@@ -81,3 +81,11 @@ def test_the_delay_is_learned_from_the_times_of_recent_days(
     fetch(url, viirs, tmp_path, *days, level=0)
     # Ended 0, 1, 2, 3, 4 and 5 days before they were fetched: the upper quartile is 3.75.
     assert usual_delay(tmp_path, viirs, EPSG, today) == Delay(4, 6)
+    mosaic_path(tmp_path, EPSG, days[0], viirs).write_text("nonsense", "utf-8")
+    # 1, 2, 3, 4 and 5 days.
+    assert usual_delay(tmp_path, viirs, EPSG, today) == Delay(4, 5)
+    manifest = next(mosaic_path(tmp_path, EPSG, days[1], viirs).parent.glob("*.tiles.parquet"))
+    content = bytearray(manifest.read_bytes())
+    content[40 : len(content) // 2] = bytes(len(content) // 2 - 40)
+    manifest.write_bytes(content)
+    assert usual_delay(tmp_path, viirs, EPSG, today) == Delay(2, 0)

@@ -72,6 +72,20 @@ def test_a_stale_layer_ends_with_an_error_code(
 
 
 @pytest.mark.usefixtures("today")
+def test_a_day_that_cannot_be_read_does_not_keep_the_others(viirs: Layer, tmp_path: Path) -> None:
+    for day in (DAYS[0], DAYS[1], DAYS[1] + timedelta(days=1)):
+        store(tmp_path / "data", viirs, day, day)
+    path = mosaic_path(tmp_path / "data", EPSG, DAYS[1], viirs)
+    path.write_text("nonsense", "utf-8")
+    lines = heph("check", VIIRS, "--start", DAYS[0], "--end", DAYS[1] + timedelta(days=1), code=1).stdout.splitlines()
+    assert lines[1:] == [
+        "ok     2020-09-25: no earlier day on disk to compare with",
+        f"ERROR  2020-09-26 cannot be compared: {path} is not an MRF: syntax error: line 1, column 0",
+        "ok     2020-09-27 repeats none of 1 earlier days",
+    ]
+
+
+@pytest.mark.usefixtures("today")
 def test_days_that_are_not_there_are_named(viirs: Layer, tmp_path: Path) -> None:
     store(tmp_path / "data", viirs, DAYS[0], DAYS[0])
     result = heph("check", VIIRS, "--start", DAYS[0], "--end", DAYS[1], code=1)

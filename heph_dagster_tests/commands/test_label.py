@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,21 @@ def test_a_day_is_labelled_and_shown() -> None:
     )
 
 
+def test_a_label_is_taken_back(root: Path, tmp_path: Path) -> None:
+    source = tmp_path / "labels.txt"
+    source.write_text("val 2020-09-26 \n", "utf-8")
+    heph("labels", VIIRS, "--import", source)
+    heph("label", VIIRS, DAYS[0], "2", "3")
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    text = heph("label", VIIRS, DAYS[0], "--remove").stdout
+    assert text == f"{VIIRS} 2020-09-25: removed 2 missing unexpected, 3 miscoloured (heph label, {today})\n"
+    rows = json.loads(heph("labels", VIIRS, "--json").stdout)["rows"]
+    assert [(row["codes"], row["source"]) for row in rows] == [([0], "automatic"), ([0], "hand")]
+    text = heph("label", VIIRS, DAYS[1], "--remove", "--output_dir", root).stdout
+    assert text == f"{VIIRS} 2020-09-26: removed 0 normal (labels.txt, {today})\n"
+    assert len(json.loads(heph("labels", VIIRS, "--json").stdout)["rows"]) == 1
+
+
 def test_disagreements_are_shown(root: Path) -> None:
     heph("label", VIIRS, DAYS[0], "2", "--output_dir", root)
     heph("label", VIIRS, DAYS[1], "3")
@@ -66,6 +82,9 @@ def test_a_file_is_imported(root: Path, tmp_path: Path) -> None:
 def test_what_is_wrong_is_said() -> None:
     assert "Error: '9' is no label code; they are 0 to 6" in heph("label", VIIRS, DAYS[0], "9", code=1).output
     assert "2015-11-23 is before the first day" in heph("label", VIIRS, "2015-11-23", "2", code=1).output
-    assert "Missing argument 'CODES...'" in heph("label", VIIRS, DAYS[0], code=2).output
+    for wrong in ([], ["2", "--remove"]):
+        assert "Give CODES, or --remove." in heph("label", VIIRS, DAYS[0], *wrong, code=2).output
+    error = heph("label", VIIRS, DAYS[0], "--remove", code=1).output
+    assert f"Error: {VIIRS} has no hand label of 2020-09-25 below " in error
     assert f"has no labels of {VIIRS}: heph run makes some" in heph("labels", VIIRS, code=1).output
     assert "--replace goes with --import" in heph("labels", VIIRS, "--replace", code=1).output

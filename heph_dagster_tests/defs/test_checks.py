@@ -52,7 +52,8 @@ def test_a_run_checks_its_days(settings: Settings, instance: dg.DagsterInstance)
     frozen = evaluation(instance, "frozen")
     assert frozen.passed
     assert values(frozen) == {
-        "days": 2, "frozen_days": [], "repeated_days": [], "greatest_share": 0, "compared_with": 1,
+        "days": 2, "frozen_days": [], "repeated_days": [], "unreadable_days": [], "greatest_share": 0,
+        "compared_with": 1,
         "report": "- 2020-09-25: no earlier day on disk to compare with\n- 2020-09-26 repeats none of 1 earlier days",
     }  # fmt: skip
     stale = evaluation(instance, "stale")

@@ -142,7 +142,7 @@ def test_a_mask_without_its_image_names_the_file(settings: Settings, instance: d
     assert not result.success
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "2020-09-25: " in str(failure.step_failure_data.user_failure_data.description)
-    assert f"{VIIRS}.mrf cannot be read" in str(failure.step_failure_data.user_failure_data.description)
+    assert f"{VIIRS}.mrf is not there" in str(failure.step_failure_data.user_failure_data.description)
 
 
 def test_a_home_is_made_once_with_telemetry_off(tmp_path: Path) -> None:

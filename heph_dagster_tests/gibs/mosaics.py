@@ -8,7 +8,8 @@ import numpy as np
 
 from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.grid import TILE_SIZE, Window, grid
-from heph_dagster.gibs.mrf import Layout, MosaicWriter
+from heph_dagster.gibs.mrf import Layout
+from heph_dagster.gibs.publish import MosaicWriter
 from heph_dagster.gibs.raster import Image
 from heph_dagster.gibs.tiles import Palette
 

@@ -18,8 +18,9 @@ from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.export import export_image, export_tiles, export_tiling, write_image
 from heph_dagster.gibs.grid import RESOLUTIONS, Resolution, grid
-from heph_dagster.gibs.mrf import Layout, MosaicWriter
+from heph_dagster.gibs.mrf import Layout
 from heph_dagster.gibs.partial import StorageError
+from heph_dagster.gibs.publish import MosaicWriter
 from heph_dagster.gibs.raster import RasterError, gdal, read_palette, read_pixels
 from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE
 from heph_dagster.gibs.tiling import Tiling

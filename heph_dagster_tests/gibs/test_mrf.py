@@ -11,16 +11,8 @@ import pytest
 
 from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.grid import Tile, grid
-from heph_dagster.gibs.mrf import (
-    Layout,
-    Mosaic,
-    MosaicError,
-    MosaicWriter,
-    generation_files,
-    manifest_path,
-    remove_mosaic,
-    superseded_files,
-)
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
+from heph_dagster.gibs.publish import MosaicWriter, generation_files, remove_mosaic, superseded_files
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.tiles import TileError
 from heph_dagster_tests.conftest import earth

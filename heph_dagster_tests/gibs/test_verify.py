@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -25,9 +26,10 @@ from heph_dagster.gibs.client import GibsClient
 from heph_dagster.gibs.download import DayRequest, FailedDay, fetch_days
 from heph_dagster.gibs.grid import GRIDS, Tile, grid
 from heph_dagster.gibs.manifest import Published
-from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicWriter, generation_files, manifest_path, superseded_files
+from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
 from heph_dagster.gibs.partial import PartialDay
-from heph_dagster.gibs.verify import CheckedDay, check_days, mend_days, stored_days
+from heph_dagster.gibs.publish import MosaicWriter, generation_files, superseded_files
+from heph_dagster.gibs.verify import CheckedDay, check_days, check_sound, mend_days, stored_days
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import DAYS, EPSG, NDVI, TERRA, VIIRS, earth
 from heph_dagster_tests.gibs.downloading import DAY, fetch, one, tiles_of
@@ -92,6 +94,21 @@ def test_a_changed_byte_is_found_and_only_its_tile_is_sent_again(
     assert statuses == {304: 5, 200: 1}
     assert tiles_of(path) == tiles_of(mosaic_path(archive, EPSG, DAY, viirs))
     assert check(root)[0].damaged == ()
+
+
+def test_a_mosaic_is_sound_or_an_error_says_what_it_is(server: Server, tmp_path: Path, viirs: Layer) -> None:
+    path = one(fetch(server[0], viirs, tmp_path)).path
+    check_sound(path, EPSG)
+    overwrite(path, Tile(1, 1, 2))
+    message = f"{path}: 1 of 6 tiles are not what they were; heph verify --mend downloads again what is damaged"
+    with pytest.raises(MosaicError, match=f"^{re.escape(message)}$"):
+        check_sound(path, EPSG)
+    path.write_text("nonsense", "utf-8")
+    with pytest.raises(MosaicError, match="is not an MRF"):
+        check_sound(path, EPSG)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"\.mrf is not there: download the day first$"):
+        check_sound(path, EPSG)
 
 
 @pytest.mark.parametrize("lost", ["data", "index", "tail"])

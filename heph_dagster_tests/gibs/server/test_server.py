@@ -15,7 +15,7 @@ import pytest
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.grid import Tile
-from heph_dagster.gibs.mrf import remove_mosaic
+from heph_dagster.gibs.publish import remove_mosaic
 from heph_dagster.gibs.raster import gdal, read_pixels
 from heph_dagster.gibs.server import running_server
 from heph_dagster.gibs.server.run import PortInUseError, free_port

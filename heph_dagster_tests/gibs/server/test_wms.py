@@ -13,7 +13,8 @@ import pytest
 
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue
-from heph_dagster.gibs.mrf import Layout, MosaicWriter
+from heph_dagster.gibs.mrf import Layout
+from heph_dagster.gibs.publish import MosaicWriter
 from heph_dagster.gibs.raster import Image, gdal, read_pixels
 from heph_dagster.gibs.server import running_server
 from heph_dagster_tests.conftest import DAYS, EPSG, FIRES, NDVI, NO_DATA, TERRA, VIIRS, earth, fires, swath_gaps

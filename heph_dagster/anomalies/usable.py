@@ -1,0 +1,71 @@
+"""Whether an image can tell anything of a day: it is of the whole world, has data, and is of more than one colour."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from heph_dagster.anomalies.labels import UnusableImageError
+from heph_dagster.gibs.raster import Image, black
+
+_LEAST_OBSERVED = 0.01
+_LEAST_DEVIATION = 3.0  # of any channel; JPEG and noise make 1 or 2 of one colour, real days have 50
+
+
+def check_world(size: tuple[int, int], least_height: int, purpose: str) -> None:
+    """Make sure that an image is one of the whole world (EPSG:4326) and fine enough.
+
+    Args:
+        size: Width and height in px.
+        least_height: Height in px that it needs.
+        purpose: What images are used for, as the message begins: `colours are judged on`.
+
+    Raises:
+        UnusableImageError: It is not.
+    """
+    width, height = size
+    if height < least_height or abs(width - 2 * height) > height / 50:
+        raise UnusableImageError(
+            f"the image is {width} x {height} px; {purpose} images of the whole world, "
+            f"twice as wide as high and at least {least_height} px high"
+        )
+
+
+def observed(image: Image, darkest: int) -> Image:
+    """Where an image has data.
+
+    Args:
+        image: Height x width x 3 (RGB) or 4 (RGBA).
+        darkest: Highest value of a channel where there is no data.
+
+    Returns:
+        Height x width, 1 where there are data, else 0.
+
+    Raises:
+        UnusableImageError: There are hardly any, or all of them are of one colour.
+    """
+    rgb = np.ascontiguousarray(image[..., :3])
+    seen = 1 - black(rgb, darkest)
+    if image.shape[2] == 4:
+        seen &= image[..., 3] > 0
+    share = cv2.countNonZero(seen) / seen.size
+    if share < _LEAST_OBSERVED:
+        raise UnusableImageError(f"{1 - share:.1%} of the image are without data")
+    check_variety(rgb, seen)
+    return seen
+
+
+def check_variety(image: Image, seen: Image) -> None:
+    """Make sure that the data of an image are not all of one colour.
+
+    Args:
+        image: Height x width x 3, RGB.
+        seen: Height x width, 1 where there are data, else 0.
+
+    Raises:
+        UnusableImageError: They are.
+    """
+    mean, deviation = cv2.meanStdDev(image, mask=seen)
+    if seen.any() and deviation.max() < _LEAST_DEVIATION:
+        colour = ", ".join(f"{value:.0f}" for value in mean.ravel())
+        raise UnusableImageError(f"all of the image is of one colour, ({colour}) in RGB")
