@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 
 import cv2
@@ -15,12 +16,13 @@ from heph_dagster.gibs.archive import encode, mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.mrf import Layout
 from heph_dagster.gibs.publish import MosaicWriter
+from heph_dagster.gibs.raster import Image
 from heph_dagster.gibs.synthetic import Kind, render_day
 
 FINEST = 8
 """The level of 250m: 163,840 x 81,920 px."""
 _SEED = 1914
-_TILES = 40  # different ones along the equator; the others repeat them
+_TILES = 40  # different ones without black along the equator; the others repeat them
 _BEFORE = """
 import sys, time
 from datetime import date
@@ -69,15 +71,29 @@ def write_fine_day(root: Path, layer: Layer, day: date, level: int, kinds: tuple
     window = layer.grid(4326).window(level)
     image = render_day(layer.identifier, day, seed=_SEED, level=3, kinds=kinds).image
     noise = np.random.default_rng(_SEED).normal(0, 12, (512, 512, 1)).astype(np.float32)
-    height, width = image.shape[0] * 2 // _TILES, image.shape[1] // _TILES
+    side = image.shape[0] / (window.size[1] / 512)  # pixels that a tile enlarges
 
-    @lru_cache(maxsize=_TILES)
-    def tile(row: int, col: int) -> bytes:
-        part = image[row * height : (row + 1) * height, col * width : (col + 1) * width]
+    def enlarged(part: Image) -> bytes:
         large = cv2.resize(part, (512, 512), interpolation=cv2.INTER_LINEAR)
-        return encode(np.clip(large + noise * (large.max(axis=2, keepdims=True) > 10), 0, 255).astype(np.uint8), "jpg")
+        data = cv2.resize(part, (512, 512), interpolation=cv2.INTER_NEAREST).max(axis=2, keepdims=True) > 10
+        return encode(np.where(data, np.clip(large + noise, 11, 255), 0).astype(np.uint8), "jpg")
 
+    @lru_cache
+    def bright(row: int, col: int) -> bytes:
+        size = image.shape[1] // _TILES
+        part = image[row * size : (row + 1) * size, col * size : (col + 1) * size]
+        return enlarged(np.maximum(part, 40))
+
+    def tile(row: int, col: int) -> bytes:
+        part = image[int(row * side) : ceil((row + 1) * side), int(col * side) : ceil((col + 1) * side)]
+        # The edges of black are tiles of their own; others are those of the surroundings, as many as fit.
+        if (part.max(axis=2) <= 10).any():
+            return enlarged(part) if part.any() else black
+        size = image.shape[1] // _TILES
+        return bright(int(row * side) // size, int(col * side) // size)
+
+    black = encode(np.zeros((512, 512, 3), np.uint8), "jpg")
     with MosaicWriter(mosaic_path(root, 4326, day, layer), Layout(window)) as mosaic:
         for each in window.tiles():
-            mosaic.put(each, tile(each.row * _TILES // 2 // window.rows, each.col * _TILES // window.cols))
+            mosaic.put(each, tile(each.row, each.col))
         return mosaic.publish()

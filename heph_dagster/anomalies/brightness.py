@@ -15,6 +15,8 @@ from heph_dagster.gibs.grid import TILE_SIZE, Tile
 from heph_dagster.gibs.mrf import Mosaic, MosaicError
 from heph_dagster.gibs.raster import Image, RasterError, brightest, open_raster, palette_of, read_dataset
 
+_REMEDY = "heph verify --mend downloads a damaged day again"
+
 
 class Brightness(Protocol):
     """Brightness of a world image: 0 where there are no data; no data may be up to `JPEG_BLACK` in a JPEG layer."""
@@ -82,7 +84,8 @@ class MosaicBrightness:
         """The brightness of a window: height x width.
 
         Raises:
-            RasterError: The mosaic cannot be read.
+            RasterError: The image cannot be read.
+            MosaicError: Data that the index names are not there.
         """
         mosaic = self._mosaic() if self.layer.format == "jpg" else None
         if mosaic is None:
@@ -111,15 +114,13 @@ class MosaicBrightness:
 
     def _put(self, values: Image, mosaic: Mosaic, tile: Tile, origin: tuple[int, int]) -> None:
         """Decode a tile into a window of the image that begins at a row and a column."""
-        try:
-            data = mosaic.tile(tile)
-            pixels = None if data is None else simplejpeg.decode_jpeg(data, strict=True)
-        except ValueError as error:
-            raise RasterError(
-                f"{self.path} cannot be read as an image: {tile}: {error}; heph verify --mend downloads it again"
-            ) from error
-        if pixels is None:
+        data = mosaic.tile(tile)
+        if data is None:
             return
+        try:
+            pixels = simplejpeg.decode_jpeg(data, strict=True)
+        except ValueError as error:
+            raise RasterError(f"{self.path}: {tile} cannot be decoded: {error}; {_REMEDY}") from error
         top, left = tile.row * TILE_SIZE - origin[0], tile.col * TILE_SIZE - origin[1]
         rows = slice(max(0, -top), min(TILE_SIZE, len(values) - top))
         cols = slice(max(0, -left), min(TILE_SIZE, values.shape[1] - left))

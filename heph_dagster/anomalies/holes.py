@@ -119,14 +119,13 @@ def grid_size(size: tuple[int, int]) -> tuple[int, int]:
     return 2 * rows, rows
 
 
-def sample(image: Brightness, block: Block) -> Mask:
-    """What is black in a block of an image, at the centres of the grid's cells."""
+def sample(image: Brightness, block: Block) -> NDArray[np.uint8]:
+    """The brightness of a block of an image at the centres of the grid's cells."""
     width, height = image.size
     columns, rows = grid_size((width, height))
     row, col = _centres(block.rows, height, rows), _centres(block.cols, width, columns)
     values = image.read(block.rows, block.cols)
-    found: Mask = values[row - block.rows.start][:, col - block.cols.start] <= JPEG_BLACK
-    return found
+    return values[row - block.rows.start][:, col - block.cols.start]
 
 
 def find_holes(
@@ -256,8 +255,8 @@ def _places(look: Look) -> NDArray[np.uint8]:
     places = look.known[:, cols - cols[0]][rows - rows[0]]
     if look.no_data_layer is None:
         return places
-    # The layers' edges differ by a pixel of the coarser one. What the layer says far from any gap is no excuse.
-    reach = max(1, round(1.01 * height / min(height, look.no_data_layer.size[1])))
+    # The layers' edges differ by a pixel of each. What the layer says far from any gap is no excuse.
+    reach = 1 + -(-height // min(height, look.no_data_layer.size[1]))
     told = _told(look.no_data_layer, look.block, (width, height), reach)
     rim = cv2.dilate(told, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     inner = slice(reach, -reach)

@@ -21,6 +21,7 @@ from heph_dagster.anomalies.labels import Label, UnusableImageError
 from heph_dagster.anomalies.runs import Runs
 from heph_dagster.anomalies.sphere import EARTH_AREA_KM2, Region, label_regions, measure, region_areas, row_areas
 from heph_dagster.gibs.orbit import SATELLITES
+from heph_dagster.gibs.raster import JPEG_BLACK
 from heph_dagster.gibs.sun import DAY_S, eclipse_obscuration_grid, may_eclipse
 from heph_dagster.gibs.swath import coverage
 
@@ -61,6 +62,7 @@ class MissingData:
         labels: Label codes of the day.
         expectation: Where data were expected, and what was fitted to the image for that.
         method: What says where data are expected: `orbit`, or `orbit+no_data_layer`.
+        variety: Standard deviation of the brightness of data, infinite where there are none.
         eclipse: West, south, east and north of the moon's shadow on the imagery; None without an eclipse.
     """
 
@@ -71,6 +73,7 @@ class MissingData:
     labels: tuple[Label, ...]
     expectation: Expectation
     method: str
+    variety: float
     eclipse: tuple[float, float, float, float] | None
 
     @property
@@ -156,7 +159,9 @@ def search(
     with _threads(pool) as workers:
         if pool is None and width * height <= _IN_MEMORY:
             image = _decoded(image, workers, side)
-        expectation = expect(_sampled(image, workers, side), satellite, day)
+        samples = _sampled(image, workers, side)
+        black = samples <= JPEG_BLACK
+        expectation = expect(black.view(np.uint8), satellite, day)
         found = find_holes(image, no_data_layer, expectation, classes, workers, side)
     shadow = _shadow(satellite, day)
     holes = [_hole(runs, size, shadow) for runs in found.holes.split()]
@@ -168,6 +173,7 @@ def search(
         labels=_codes(holes, found.gaps_km2, dimmed=shadow is not None),
         expectation=expectation,
         method="orbit" if no_data_layer is None else "orbit+no_data_layer",
+        variety=float(np.inf if black.all() else samples[~black].std()),
         eclipse=None if shadow is None else _bounds(shadow > _DIMMED),
     )
 
@@ -198,13 +204,13 @@ def _decoded(image: Brightness, threads: Executor, side: int) -> Brightness:
 
 
 def _sampled(image: Brightness, pool: Executor, side: int) -> NDArray[np.uint8]:
-    """What is black at the centres of the cells of the grid: height x width of it, 1 there, else 0."""
+    """Brightness at the centres of the cells of the grid: height x width of it."""
     blocks = blocks_of(image.size, side)
     samples = in_order(pool, _sample, ((image, block) for line in blocks for block in line))
-    return np.vstack([np.hstack([next(samples) for _ in line]) for line in blocks]).view(np.uint8)
+    return np.vstack([np.hstack([next(samples) for _ in line]) for line in blocks])
 
 
-def _sample(job: tuple[Brightness, Block]) -> NDArray[np.bool_]:
+def _sample(job: tuple[Brightness, Block]) -> NDArray[np.uint8]:
     return sample(*job)
 
 

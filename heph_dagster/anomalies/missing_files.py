@@ -21,8 +21,7 @@ from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.class_raster import class_raster
-from heph_dagster.gibs.preview import thumbnail
-from heph_dagster.gibs.raster import JPEG_BLACK, Image, black, raster_size
+from heph_dagster.gibs.raster import Image, raster_size
 from heph_dagster.gibs.verify import check_sound
 
 
@@ -74,20 +73,18 @@ def label_missing_data(
         check_sound(path, epsg)
         check_world(raster_size(path), LEAST_ROWS, f"{no_data_layer.identifier} tells gaps on")
         told = MosaicBrightness(path, no_data_layer, epsg)
-    check_sound(mosaic, epsg)
+    check_sound(mosaic, epsg, decode=False)
     image: Brightness = MosaicBrightness(mosaic, layer, epsg)
     mask, polygons, report = (mosaic.with_suffix(f".missing_data.{kind}") for kind in ("tif", "parquet", "json"))
     try:
-        check_world(image.size, LEAST_ROWS, "missing data are looked for on")
-        if layer.format == "jpg":  # of a PNG, transparency says where data are missing
-            small = thumbnail(mosaic)
-            check_variety(small, 1 - black(small, JPEG_BLACK))
+        with replacing(mask) as part, class_raster(part, image.size, PALETTE, like=mosaic) as classes:
+            result = search(image, told, layer.satellite, day, classes, pool)
+            if layer.format == "jpg":  # of a PNG, transparency says where data are
+                check_variety(result.variety)
     except UnusableImageError:
         for old in (mask, polygons, report):  # of another image
             old.unlink(missing_ok=True)
         raise
-    with replacing(mask) as part, class_raster(part, image.size, PALETTE, like=mosaic) as classes:
-        result = search(image, told, layer.satellite, day, classes, pool)
     _write_holes(polygons, result, layer, day)
     with replacing(report) as part:
         part.write_text(json.dumps(_figures(result, layer, day), indent=2) + "\n", "utf-8")

@@ -51,21 +51,18 @@ def observed(image: Image, darkest: int) -> Image:
     share = cv2.countNonZero(seen) / seen.size
     if share < _LEAST_OBSERVED:
         raise UnusableImageError(f"{1 - share:.1%} of the image are without data")
-    check_variety(rgb, seen)
+    check_variety(float(cv2.meanStdDev(rgb, mask=seen)[1].max()))
     return seen
 
 
-def check_variety(image: Image, seen: Image) -> None:
+def check_variety(deviation: float) -> None:
     """Make sure that the data of an image are not all of one colour.
 
     Args:
-        image: Height x width x 3, RGB.
-        seen: Height x width, 1 where there are data, else 0.
+        deviation: Greatest standard deviation of their channels.
 
     Raises:
         UnusableImageError: They are.
     """
-    mean, deviation = cv2.meanStdDev(image, mask=seen)
-    if seen.any() and deviation.max() < _LEAST_DEVIATION:
-        colour = ", ".join(f"{value:.0f}" for value in mean.ravel())
-        raise UnusableImageError(f"all of the image is of one colour, ({colour}) in RGB")
+    if deviation < _LEAST_DEVIATION:
+        raise UnusableImageError("all of the image is of one colour")

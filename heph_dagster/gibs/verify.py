@@ -91,15 +91,17 @@ def abandoned_files(root: Path, before: datetime) -> list[Path]:
     return found
 
 
-def check_day(stored: StoredDay) -> CheckedDay:
+def check_day(stored: StoredDay, *, decode: bool = True) -> CheckedDay:
     """Compare the tiles of a day with what was downloaded.
 
-    A day without a manifest (imported, adopted) is decoded instead.
+    Args:
+        stored: The day.
+        decode: Whether the tiles of a day without a manifest (imported, adopted) are decoded instead.
     """
     try:
         while True:
             before = stored.path.read_bytes()
-            checked = _check(stored)
+            checked = _check(stored, decode=decode)
             # A download that has replaced the day meanwhile took the files away from under the check.
             if checked.sound or stored.path.read_bytes() == before:
                 return checked
@@ -109,7 +111,7 @@ def check_day(stored: StoredDay) -> CheckedDay:
         return CheckedDay(stored, unreadable=str(error))
 
 
-def check_sound(path: Path, epsg: int) -> None:
+def check_sound(path: Path, epsg: int, *, decode: bool = True) -> None:
     """Make sure that a mosaic is what was downloaded, before something is told by it.
 
     It takes a tenth of the time of decoding the mosaic; the tiles of one that was not downloaded are decoded.
@@ -117,6 +119,7 @@ def check_sound(path: Path, epsg: int) -> None:
     Args:
         path: The `.mrf` file.
         epsg: Its projection.
+        decode: Whether those are; whoever decodes all of them strictly need not do it twice.
 
     Raises:
         FileNotFoundError: There is none.
@@ -124,7 +127,7 @@ def check_sound(path: Path, epsg: int) -> None:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there: download the day first")
-    checked = check_day(StoredDay(epsg, parse_day(path.parent.name), path.stem, path))
+    checked = check_day(StoredDay(epsg, parse_day(path.parent.name), path.stem, path), decode=decode)
     if checked.unreadable is not None:
         raise MosaicError(checked.unreadable)
     if checked.damaged:
@@ -196,7 +199,7 @@ def _mend(client_of: Callable[[str], GibsClient], catalogue: Catalogue, root: Pa
     return replace(checked, mended=again.sound, error=again.unreadable)
 
 
-def _check(stored: StoredDay) -> CheckedDay:
+def _check(stored: StoredDay, *, decode: bool) -> CheckedDay:
     try:
         published = Published.load(stored.path, epsg=stored.epsg)
         if published is not None:
@@ -204,7 +207,7 @@ def _check(stored: StoredDay) -> CheckedDay:
                 return _compare(stored, published)
         with Mosaic(stored.path, stored.epsg) as mosaic:
             if manifest_path(stored.path) is None:
-                return _decode(stored, mosaic)
+                return _decode(stored, mosaic) if decode else CheckedDay(stored)
     except (MosaicError, OSError) as error:  # a disk that fails in one place has other days
         return CheckedDay(stored, unreadable=str(error))
     version = (read_facts(stored.path) or {}).get("version", MANIFEST_VERSION)

@@ -135,7 +135,7 @@ def test_unusable_days_have_no_features_and_do_not_stop_the_others(root: Path, v
         box.day: "the image is 512 x 512 px; features are made of images of the whole world, twice as wide as high and "
         "at least 256 px high",
         DAYS[2]: "100.0% of the image are without data",
-        DAYS[3]: "all of the image is of one colour, (255, 255, 255) in RGB",
+        DAYS[3]: "all of the image is of one colour",
         DAYS[4]: f"{mosaic_path(root, EPSG, DAYS[4], viirs)}: 1 of 2 tiles are not what they were; heph verify --mend "
         "downloads again what is damaged",
     }

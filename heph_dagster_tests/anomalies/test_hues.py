@@ -65,7 +65,7 @@ def test_transparent_pixels_have_no_hue() -> None:
     ("shape", "value", "reason"),
     [
         ((180, 360, 3), 0, "100.0% of the image are without data"),
-        ((180, 360, 3), 255, r"all of the image is of one colour, \(255, 255, 255\) in RGB"),
+        ((180, 360, 3), 255, r"all of the image is of one colour"),
         ((1, 1, 3), 200, "the image is 1 x 1 px; colours are judged on images of the whole world"),
         ((180, 300, 3), 200, "the image is 300 x 180 px"),
         ((180, 360), 200, "the image has one band"),

@@ -42,7 +42,7 @@ def test_one_colour_tells_nothing_were_it_noisy(colour: tuple[int, int, int]) ->
     noise = np.random.default_rng(0).integers(-2, 3, (100, 200, 3))
     image = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
     image[0, 0] = 255 - np.array(colour)
-    reason = "100.0% of the image are without data" if colour == (0, 0, 0) else "all of the image is of one colour, "
+    reason = "100.0% of the image are without data" if colour == (0, 0, 0) else "all of the image is of one colour"
     with pytest.raises(UnusableImageError, match=f"^{reason}"):
         observed(image, 10)
 
