@@ -9,6 +9,7 @@ from heph_dagster.defs.colour_assets import colour_assets
 from heph_dagster.defs.dataset_assets import dataset_assets
 from heph_dagster.defs.gibs_assets import layer_assets
 from heph_dagster.defs.resources import Gibs
+from heph_dagster.defs.warping_assets import warping_assets
 from heph_dagster.settings import Settings
 
 
@@ -19,7 +20,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         assets=[
             asset
             for each in active
-            for asset in (*layer_assets(each, active), *colour_assets(each), *dataset_assets(each))
+            for asset in (
+                *layer_assets(each, active),
+                *colour_assets(each),
+                *warping_assets(each),
+                *dataset_assets(each),
+            )
         ],
         asset_checks=[check for each in active for check in layer_checks(each)],
         resources={"gibs": Gibs.of(settings)},

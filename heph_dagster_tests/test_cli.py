@@ -103,7 +103,7 @@ def test_a_range_runs(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEPH_LEVEL", "1")
     report = json.loads(heph("run", "--layer", VIIRS, "--start", DAYS[0], "--end", DAYS[1], "--json").stdout)
     days = ["2020-09-25", "2020-09-26"]
-    assert report["done"] == {"image": days, "missing_data": days, "miscoloration": days}
+    assert report["done"] == {"image": days, "missing_data": days, "miscoloration": days, "edge_warping": days}
     result = heph("run", "--layer", VIIRS, "--start", "2020-09-27", code=1)
     assert "1 of 1 days failed" in result.output
     assert "is not active; add it to HEPH_LAYERS" in heph("run", "--layer", NDVI, "--start", DAYS[0], code=1).output

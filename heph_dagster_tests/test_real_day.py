@@ -15,7 +15,7 @@ from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.missing import find_missing
 from heph_dagster.anomalies.sphere import label_regions, measure_regions, region_areas
 from heph_dagster.definitions import build_definitions
-from heph_dagster.defs.runs import instance_at, run_range
+from heph_dagster.defs.runs import DAILY_ASSETS, instance_at, run_range
 from heph_dagster.gibs.archive import import_image, mosaic_path
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.orbit import SATELLITES
@@ -42,12 +42,14 @@ def test_the_swath_gaps_of_a_real_day_are_found(tmp_path: Path, catalogue: Catal
         with instance_at(settings.dagster_home) as instance:
             report = run_range(build_definitions(settings), settings, instance, settings.active_layers()[0], DAY, DAY)
     assert report.errors == []
-    assert report.done == {"image": [DAY], "missing_data": [DAY], "miscoloration": [DAY]}
+    assert report.done == {name: [DAY] for name in DAILY_ASSETS}
     report_path = mosaic_path(settings.data_dir, EPSG, DAY, catalogue[TERRA]).with_suffix(".missing_data.json")
     figures = json.loads(report_path.read_text("utf-8"))
     # Nothing was lost that day, the specks of dark water are no holes, and the orbit was where it should be.
     assert (figures["verdict"], figures["holes"]) == ("missing expected", [])
     assert abs(figures["orbit_shift_deg"]) < 0.3
+    warping = json.loads(report_path.with_name(f"{TERRA}.edge_warping.json").read_text("utf-8"))
+    assert (warping["verdict"], warping["edges"]) == ("normal", [])
     classes = read_pixels(report_path.with_suffix(".tif"))
     count, labels = label_regions((classes == PixelClass.NOT_OBSERVED).astype(np.uint8))
     numbers = np.flatnonzero(region_areas(count, labels)[1:] > 5e5) + 1

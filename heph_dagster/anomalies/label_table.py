@@ -1,7 +1,7 @@
 """The labels of a layer's days: those that people gave where there are any, else those of the methods.
 
 The table stands at `{root}/{EPSG}/{Layer}.labels.parquet` and is made of the hand labels and of the figures beside the
-days, `{Layer}.missing_data.json` and `{Layer}.miscoloration.json`, which stay where imagery is pruned.
+days, `{Layer}.missing_data.json`, `.miscoloration.json` and `.edge_warping.json`, which stay where imagery is pruned.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from heph_dagster.files import locked
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.tables import read_table, write_table
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 _JUDGES = {
     "missing_data": {Label.MISSING_UNEXPECTED, Label.ECLIPSE_MISSING, Label.ECLIPSE_MISCOLOURED},
     "miscoloration": {Label.MISCOLOURED},
+    "edge_warping": {Label.EDGE_WARPED},
 }
 
 
@@ -59,6 +60,8 @@ class LabelRow:
         patches: Number of miscoloured patches.
         largest_patch_km2: Area of the largest; 0 where there is none.
         climatology_days: Number of days by which the colours were judged.
+        warped_edges: Number of warped edges (code 4).
+        warping_score: Greatest measure of warping in units of its threshold, over 1 where something is warped.
 
     A figure is None where its method has not run, or has none.
     """
@@ -86,6 +89,8 @@ class LabelRow:
     patches: int | None = None
     largest_patch_km2: float | None = None
     climatology_days: int | None = None
+    warped_edges: int | None = None
+    warping_score: float | None = None
 
 
 def labels_path(root: Path, epsg: int, layer: Layer) -> Path:
@@ -97,7 +102,8 @@ def label_rows(root: Path, layer: Layer, epsg: int, *, eclipse_is_missing: bool 
     """The labels of all days of a layer that have any, in order.
 
     Hand and automatic labels are compared in the codes that the methods look for: 2, 5 and 6 where missing data were
-    searched, 3 where colours were judged. Code 1 is left out, since people note expected gaps now and then only.
+    searched, 3 where colours were judged, 4 where warped edges were looked for. Code 1 is left out, since people note
+    expected gaps now and then only.
 
     Args:
         root: Data root.
@@ -174,7 +180,7 @@ def _write(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bool) ->
             "origin": text, "expectation": text, "not_observed_share": number, "missing_share": number,
             "holes": pa.int32(), "eclipsed_holes": pa.int32(), "largest_hole_km2": number, "eclipse": pa.list_(number),
             "miscoloured_share": number, "patches": pa.int32(), "largest_patch_km2": number,
-            "climatology_days": pa.int32(),
+            "climatology_days": pa.int32(), "warped_edges": pa.int32(), "warping_score": number,
         },
         metadata={"version": SCHEMA_VERSION, "eclipse_is_missing": json.dumps(eclipse_is_missing)},
     )  # fmt: skip
@@ -185,8 +191,7 @@ def _read_report(path: Path, name: str) -> dict[str, Any]:
     try:
         report: dict[str, Any] = json.loads(path.read_text("utf-8"))
         labels = tuple(Label(code) for code in report["labels"])
-        figures = _missing_figures(report) if name == "missing_data" else _colour_figures(report)
-        return report | {"labels": labels, "figures": figures}
+        return report | {"labels": labels, "figures": _FIGURES[name](report)}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): delete it, and judge the day again") from error
 
@@ -207,6 +212,14 @@ def _missing_figures(report: dict[str, Any]) -> dict[str, Any]:
 def _colour_figures(report: dict[str, Any]) -> dict[str, Any]:
     figures = {name: report.get(name) for name in ("miscoloured_share", "climatology_days")}
     return figures | _counted("patches", "largest_patch_km2", report.get("patches"))
+
+
+def _warping_figures(report: dict[str, Any]) -> dict[str, Any]:
+    edges = report.get("edges")
+    return {"warped_edges": None if edges is None else len(edges), "warping_score": report.get("score")}
+
+
+_FIGURES = {"missing_data": _missing_figures, "miscoloration": _colour_figures, "edge_warping": _warping_figures}
 
 
 def _counted(count: str, largest: str, regions: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class PixelClass(IntEnum):
     VALID = 0
     MISSING = 1
     MISCOLOURED = 2
+    WARPED = 3
     NOT_OBSERVED = 255
     """No data where none was expected: polar night, and gaps between swaths."""
 
@@ -36,6 +37,7 @@ PALETTE: dict[int, tuple[int, int, int, int]] = {
     PixelClass.VALID: (0, 0, 0, 0),
     PixelClass.MISSING: (230, 25, 75, 255),
     PixelClass.MISCOLOURED: (240, 50, 230, 255),
+    PixelClass.WARPED: (245, 130, 48, 255),
     PixelClass.NOT_OBSERVED: (70, 90, 140, 255),
 }
 """RGBA of each pixel class."""

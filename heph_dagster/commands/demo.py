@@ -29,7 +29,7 @@ _MADE_BY = "# Made by `heph demo`"
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, too.")
 def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
     """Synthesize an archive, serve it, run every day through Dagster, and compare with the truth."""
-    from heph_dagster.commands.demo_figures import DemoSummary, LayerSummary, compare, show
+    from heph_dagster.commands.demo_figures import DemoSummary, LayerSummary, compare, compare_warping, show
     from heph_dagster.commands.progress import counting
     from heph_dagster.definitions import build_definitions
     from heph_dagster.defs.runs import instance_at, run_range
@@ -64,6 +64,7 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
         for files in (files for files in made if files.layer == layer.layer):
             mosaic = mosaic_path(root, EPSG, files.day, catalogue[files.layer])
             compare(layer, files, mosaic.with_suffix(".missing_data.tif"))
+            compare_warping(layer, files, mosaic.with_suffix(".edge_warping.json"))
     summary.total_seconds = time.perf_counter() - started
     with replacing(root / "summary.json") as part:
         part.write_text(json.dumps(summary.as_json(), indent=2) + "\n", "utf-8")

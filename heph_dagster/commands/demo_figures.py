@@ -38,6 +38,9 @@ class LayerSummary:
         large_holes: Injected holes over 300 km.
         large_holes_found: Those of them that were found.
         false_holes: Regions of the masks that no injected anomaly explains.
+        warped_days: Days with an injected warped edge.
+        warped_days_found: Those that are labelled so.
+        false_warped_days: Days that are labelled so without one.
         missed: Day, kind and number of each large hole that was not found.
     """
 
@@ -52,6 +55,9 @@ class LayerSummary:
     large_holes: int = 0
     large_holes_found: int = 0
     false_holes: int = 0
+    warped_days: int = 0
+    warped_days_found: int = 0
+    false_warped_days: int = 0
     missed: list[str] = field(default_factory=list)
 
 
@@ -109,11 +115,38 @@ def compare(summary: LayerSummary, files: SyntheticFiles, mask: Path) -> None:
     summary.false_holes += count - 1 - int(np.count_nonzero(explained))
 
 
+def compare_warping(summary: LayerSummary, files: SyntheticFiles, report: Path) -> None:
+    """Count whether a day is rightly labelled as warped or not.
+
+    Args:
+        summary: Figures of the layer, which the day is added to.
+        files: A synthetic day and its anomalies.
+        report: The figures that were made of it.
+    """
+    warped = any(anomaly.code == Label.EDGE_WARPED for anomaly in files.anomalies)
+    labelled = Label.EDGE_WARPED in json.loads(report.read_text("utf-8"))["labels"]
+    summary.warped_days += warped
+    summary.warped_days_found += warped and labelled
+    summary.false_warped_days += labelled and not warped
+
+
 def show(summary: DemoSummary, root: Path) -> None:
     """Print the figures as a table, and where to look next."""
     title = f"Synthetic days {summary.first_day} to {summary.last_day}, level {summary.level}, seed {summary.seed}"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    headings = ("Layer", "Days", "MB", "s", "Bad days", "Anomalies", "Holes found", ">300 km", "False")
+    headings = (
+        "Layer",
+        "Days",
+        "MB",
+        "s",
+        "Bad days",
+        "Anomalies",
+        "Holes found",
+        ">300 km",
+        "False",
+        "Warped",
+        "False",
+    )
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 else "right")
     for layer in summary.layers:
@@ -121,9 +154,10 @@ def show(summary: DemoSummary, root: Path) -> None:
             layer.layer, layer.days, f"{layer.bytes / 1e6:.1f}", f"{layer.seconds:.1f}", layer.anomalous_days,
             sum(layer.anomalies.values()), f"{layer.holes_found}/{layer.holes}",
             f"{layer.large_holes_found}/{layer.large_holes}", layer.false_holes,
+            f"{layer.warped_days_found}/{layer.warped_days}", layer.false_warped_days,
         )  # fmt: skip
         table.add_row(*map(str, cells))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     console.print(table)
     console.print(
         f"{summary.total_seconds:.0f} s in all, {summary.synthesis_seconds:.0f} s of them to make the days.\n"

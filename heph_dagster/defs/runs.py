@@ -34,7 +34,7 @@ concurrency:
 """
 
 
-DAILY_ASSETS = ("image", "missing_data", "miscoloration")
+DAILY_ASSETS = ("image", "missing_data", "miscoloration", "edge_warping")
 
 
 class NoDaysError(ValueError):

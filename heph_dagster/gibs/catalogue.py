@@ -22,7 +22,7 @@ from heph_dagster.gibs.grid import RESOLUTIONS, Grid, Resolution, grid, resoluti
 from heph_dagster.gibs.periods import add_steps, parse_day
 
 Kind = Literal["corrected_reflectance", "no_data_mask", "science_parameter", "fires"]
-Check = Literal["missing_data", "miscoloration"]
+Check = Literal["missing_data", "miscoloration", "edge_warping"]
 MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png"}
 
 

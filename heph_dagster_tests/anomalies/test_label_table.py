@@ -61,21 +61,22 @@ def test_the_methods_speak_together_where_nobody_looked(tmp_path: Path, viirs: L
     shares = {"missing_share": 0.25, "not_observed_share": 0.125}
     report(SECOND, "missing_data", 2, **shares, holes=holes, eclipse=[-10, 20, 30, 40], expectation="orbit")
     report(SECOND, "miscoloration", 0, miscoloured_share=0.0, patches=[], climatology_days=9)
+    report(SECOND, "edge_warping", 4, edges=[{}, {}], score=1.5)
     report(FIRST, "miscoloration", 3, miscoloured_share=0.5, patches=[{"area_km2": 7e4}, {"area_km2": 3e4}])
     report(THIRD, "missing_data", 0)
     report(THIRD, "miscoloration", 0)
     first, second, third = label_rows(tmp_path, viirs, EPSG)
     assert second == LabelRow(
         day=SECOND,
-        codes=(Label.MISSING_UNEXPECTED,),
+        codes=(Label.MISSING_UNEXPECTED, Label.EDGE_WARPED),
         source="automatic",
         missing=True,
         hand=None,
-        automatic=(Label.MISSING_UNEXPECTED,),
+        automatic=(Label.MISSING_UNEXPECTED, Label.EDGE_WARPED),
         differing=(),
-        method="missing_data-finder, miscoloration-finder",
-        version="7, 7",
-        verdict="(2,), (0,)",
+        method="missing_data-finder, miscoloration-finder, edge_warping-finder",
+        version="7, 7, 7",
+        verdict="(2,), (0,), (4,)",
         reason=None,
         origin=None,
         expectation="orbit",
@@ -89,6 +90,8 @@ def test_the_methods_speak_together_where_nobody_looked(tmp_path: Path, viirs: L
         patches=0,
         largest_patch_km2=0.0,
         climatology_days=9,
+        warped_edges=2,
+        warping_score=1.5,
     )
     assert (first.day, first.codes, first.missing, first.holes, first.patches) == (FIRST, (3,), None, None, 2)
     assert (first.miscoloured_share, first.largest_patch_km2) == (0.5, 7e4)
@@ -132,6 +135,18 @@ def test_differences_are_those_of_what_was_judged(
         report(SECOND, "missing_data", *missing_data)
     if miscoloration is not None:
         report(SECOND, "miscoloration", *miscoloration)
+    label_day(tmp_path, viirs, EPSG, SECOND, [Label(code) for code in hand])
+    assert only(tmp_path, viirs).differing == differing
+
+
+@pytest.mark.parametrize(
+    ("hand", "edge_warping", "differing"), [([4], [4], ()), ([4], [0], (4,)), ([0], [4], (4,)), ([4], [], ())]
+)
+def test_warped_edges_are_compared_where_they_were_looked_for(
+    tmp_path: Path, viirs: Layer, report: Report, hand: list[int], edge_warping: list[int], differing: tuple[int, ...]
+) -> None:
+    report(SECOND, "missing_data", 0)
+    report(SECOND, "edge_warping", *edge_warping)
     label_day(tmp_path, viirs, EPSG, SECOND, [Label(code) for code in hand])
     assert only(tmp_path, viirs).differing == differing
 
@@ -184,7 +199,7 @@ def test_the_table_is_read_as_it_was_written(tmp_path: Path, viirs: Layer, repor
     rows = update_labels(tmp_path, viirs, EPSG, eclipse_is_missing=True)
     assert rows == label_rows(tmp_path, viirs, EPSG, eclipse_is_missing=True)
     table = pq.read_table(labels_path(tmp_path, EPSG, viirs))
-    assert table.schema.metadata == {b"version": b"2", b"eclipse_is_missing": b"true"}
+    assert table.schema.metadata == {b"version": b"3", b"eclipse_is_missing": b"true"}
     dicts = [
         {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
         for row in table.to_pylist()
@@ -226,9 +241,9 @@ def test_the_codes_of_judged_days_are_read_again(tmp_path: Path, viirs: Layer, r
     update_labels(tmp_path, viirs, EPSG)
     assert read_labels(path) == {FIRST: (2, 3), SECOND: (2,)}
     pq.write_table(pq.read_table(path).replace_schema_metadata({"version": "0"}), path)
-    with pytest.raises(LabelTableError, match="has schema version 0, not 2: materialize the layer's labels again"):
+    with pytest.raises(LabelTableError, match="has schema version 0, not 3: materialize the layer's labels again"):
         read_labels(path)
-    unknown = pa.table({"day": [FIRST], "codes": [[9]]}).replace_schema_metadata({"version": "2"})
+    unknown = pa.table({"day": [FIRST], "codes": [[9]]}).replace_schema_metadata({"version": "3"})
     pq.write_table(unknown, path)
     with pytest.raises(LabelTableError, match="is of another program: 9 is not a valid Label; materialize the layer's"):
         read_labels(path)

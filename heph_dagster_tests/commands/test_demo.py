@@ -11,7 +11,7 @@ import pytest
 
 from heph_dagster.anomalies.labels import PixelClass
 from heph_dagster.commands import demo
-from heph_dagster.commands.demo_figures import LayerSummary, compare
+from heph_dagster.commands.demo_figures import LayerSummary, compare, compare_warping
 from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.runs import instance_at
 from heph_dagster.files import replacing
@@ -104,3 +104,17 @@ def test_holes_are_counted_against_the_truth(
     assert summary.missed == ([] if covered == 1 else ["2020-09-25 missing_granule #1"])
     assert summary.anomalous_days == 1
     assert sum(summary.anomalies.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "labels", "expected"), [(4, [4], (1, 1, 0)), (4, [0], (1, 0, 0)), (3, [4], (0, 0, 1)), (4, [], (1, 0, 0))]
+)
+def test_warped_days_are_counted_against_the_truth(
+    tmp_path: Path, code: int, labels: list[int], expected: tuple[int, int, int]
+) -> None:
+    report = tmp_path / "day.edge_warping.json"
+    report.write_text(json.dumps({"labels": labels}), "utf-8")
+    summary = LayerSummary(VIIRS)
+    files = SyntheticFiles(VIIRS, DAYS[0], tmp_path / "day.mrf", (anomaly(1, Kind.EDGE_WARP, 900, code),))
+    compare_warping(summary, files, report)
+    assert (summary.warped_days, summary.warped_days_found, summary.false_warped_days) == expected

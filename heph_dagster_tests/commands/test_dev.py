@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from heph_dagster.defs.runs import DAILY_ASSETS
 from heph_dagster.gibs.server.run import free_port
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import DAYS, EPSG, VIIRS
@@ -80,7 +81,7 @@ def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tm
                 f"http://127.0.0.1:{gibs_port}/wmts/epsg4326/best/1.0.0/WMTSCapabilities.xml", service
             )
             nodes = graphql(port, "{assetNodes{assetKey{path}}}")["assetNodes"]
-            names = ("features", "hue_climatology", "image", "labels", "miscoloration", "missing_data", "split")
+            names = sorted([*DAILY_ASSETS, "hue_climatology", "labels", "split", "features"])
             assert sorted(tuple(node["assetKey"]["path"]) for node in nodes) == [
                 ("gibs", VIIRS, name) for name in names
             ]

@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import Response
 
 from heph_dagster.definitions import build_definitions
-from heph_dagster.defs.runs import run_range
+from heph_dagster.defs.runs import DAILY_ASSETS, run_range
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.server import running_server
@@ -44,7 +44,7 @@ def values(check: dg.AssetCheckEvaluation) -> dict[str, object]:
 def run(settings: Settings, instance: dg.DagsterInstance, first: date, last: date) -> None:
     report = run_range(build_definitions(settings), settings, instance, settings.active_layer(VIIRS), first, last)
     assert report.errors == []
-    assert report.done == dict.fromkeys(("image", "missing_data", "miscoloration"), DAYS[:2])
+    assert report.done == dict.fromkeys(DAILY_ASSETS, DAYS[:2])
 
 
 def test_a_run_checks_its_days(settings: Settings, instance: dg.DagsterInstance) -> None:

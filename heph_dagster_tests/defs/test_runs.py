@@ -13,7 +13,7 @@ import pytest
 
 from heph_dagster.anomalies.labels import PixelClass
 from heph_dagster.definitions import build_definitions
-from heph_dagster.defs.runs import NoDaysError, RunReport, prepare_home, run_range
+from heph_dagster.defs.runs import DAILY_ASSETS, NoDaysError, RunReport, prepare_home, run_range
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import DAYS, FIRES, LEVEL, NDVI, NO_DATA, TERRA, VIIRS, fires, swath_gaps
@@ -52,7 +52,7 @@ def test_a_range_is_one_run_with_figures_of_each_day(run, settings: Settings, in
     report = run(TERRA, DAYS[0], DAYS[1])
     assert report.errors == []
     assert len(report.run_ids) == 1
-    assert report.done == {"image": DAYS[:2], "missing_data": DAYS[:2], "miscoloration": DAYS[:2]}
+    assert report.done == dict.fromkeys(DAILY_ASSETS, DAYS[:2])
     for day in DAYS[:2]:
         image = metadata(instance, TERRA, "image", day)
         assert (image["level"], image["tiles"], image["absent_tiles"], image["verified_by"]) == (
@@ -81,7 +81,7 @@ def test_a_range_is_one_run_with_figures_of_each_day(run, settings: Settings, in
 
 def test_one_day_is_enough(run, instance: dg.DagsterInstance) -> None:
     report = run(VIIRS, DAYS[0], DAYS[0])
-    assert report.done == {"image": DAYS[:1], "missing_data": DAYS[:1], "miscoloration": DAYS[:1]}
+    assert report.done == dict.fromkeys(DAILY_ASSETS, DAYS[:1])
     assert metadata(instance, VIIRS, "missing_data", DAYS[0])["verdict"] == "normal"
 
 
@@ -101,7 +101,7 @@ def test_a_day_that_fails_is_named_and_the_others_are_kept(run, instance: dg.Dag
     (error,) = report.errors
     assert error.startswith("1 of 4 days failed; the others are done. 2020-09-27: ")
     assert materialized(instance, VIIRS, "image") == {day.isoformat() for day in DAYS}
-    assert report.done == {"image": DAYS, "missing_data": DAYS, "miscoloration": DAYS}
+    assert report.done == dict.fromkeys(DAILY_ASSETS, DAYS)
     assert materialized(instance, VIIRS, "missing_data") == {day.isoformat() for day in DAYS}
     climatology = instance.get_latest_materialization_event(dg.AssetKey(["gibs", VIIRS, "hue_climatology"]))
     assert climatology is not None
