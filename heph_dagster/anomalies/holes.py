@@ -169,22 +169,14 @@ def find_holes(
     found = in_order(pool, _second_look, around)
     second = [next(found) if (look.known & _NEAR_HOLE).any() else _nothing(look.block) for look in looks]
     holes = _together(second, across, _are_holes)
-    paint(classes, holes, PixelClass.MISSING)
-    return Found(holes, not_observed / _M2, gaps / _M2)
-
-
-def paint(classes: ClassMask, runs: Runs, number: int, strip: int = 512) -> None:
-    """Give the pixels of some runs a class."""
-    if not len(runs.row):
-        return
-    cols = slice(int(runs.start.min()), int(runs.stop.max()))
-    for top in range(int(runs.row[0]), int(runs.row[-1]) + 1, strip):
-        rows = slice(top, min(top + strip, int(runs.row[-1]) + 1))
-        mask = runs.mask(rows, cols)
-        if mask.any():
+    for look in around:
+        rows, cols = look.block.rows, look.block.cols
+        missing = _within(holes, look.block).mask(rows, cols)
+        if missing.any():
             window = classes.get(rows, cols)
-            window[mask] = number
+            window[missing] = PixelClass.MISSING
             classes.put(rows, cols, window)
+    return Found(holes, not_observed / _M2, gaps / _M2)
 
 
 def _known(expectation: Expectation, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -6,8 +6,8 @@ Source: GeoParquet specification 1.1.0 (geometries as WKB, longitude and latitud
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from heph_dagster.gibs.raster import gdal
 
 POLYGONS_VERSION = "1"
 
-_STRIP = 256
+_BAND = 512  # rows
 
 
 def write_polygons(
@@ -88,38 +88,41 @@ def outline(runs: Runs, size: tuple[int, int]) -> BaseGeometry:
     """
     west = unwrap(runs, size[0])[0] < 0
     sides = [west, ~west] if west.any() else [~west]
-    parts = [part for side in sides for part in _polygons(runs.take(side), size)]
-    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+    parts = [part for side in sides for part in _parts(runs.take(side))]
+    step = np.array([360 / size[0], -180 / size[1]])
+    degrees = shapely.transform(parts, lambda points: points * step + (-180, 90))
+    shapes = [shapely.geometry.polygon.orient(part) for part in degrees]
+    return shapes[0] if len(shapes) == 1 else MultiPolygon(shapes)
 
 
-def _polygons(runs: Runs, size: tuple[int, int]) -> list[Polygon]:
-    """The outlines of the parts of some runs, traced by GDAL on a raster of their own, a strip in memory at a time."""
+def _parts(runs: Runs) -> list[Polygon]:
+    """The outlines of the parts of some runs, in columns and rows.
+
+    GDAL traces bands of rows: a piece of an orbit lies aslant, and the box around all of it would hardly fit into
+    memory at 250m. Whole numbers make the bands meet exactly.
+    """
+    ends = np.searchsorted(runs.row, range(int(runs.row[0]), int(runs.row[-1]) + _BAND, _BAND))
+    bands = [runs.take(np.arange(*each)) for each in pairwise(np.append(ends, len(runs.row)))]
+    traced = shapely.union_all([part for band in bands if len(band.row) for part in _traced(band)])
+    # Union leaves vertices where bands met.
+    return list(shapely.get_parts(shapely.simplify(traced, 0)))
+
+
+def _traced(runs: Runs) -> list[Polygon]:
     from osgeo import ogr
 
     ogr.UseExceptions()
     library = gdal()
-    top, left = int(runs.row.min()), int(runs.start.min())
-    height, width = int(runs.row.max()) + 1 - top, int(runs.stop.max()) - left
-    step_x, step_y = 360 / size[0], 180 / size[1]
-    # A piece of an orbit at 250m has more pixels than memory: deflated, it takes next to none.
-    name = f"/vsimem/{uuid.uuid4().hex}.tif"
-    raster = library.GetDriverByName("GTiff").Create(
-        name, width, height, 1, library.GDT_Byte, options=["COMPRESS=DEFLATE", "ZLEVEL=1", f"BLOCKYSIZE={_STRIP}"]
-    )
-    try:
-        raster.SetGeoTransform((left * step_x - 180, step_x, 0, 90 - top * step_y, 0, -step_y))
-        for row in range(0, height, _STRIP):
-            strip = runs.mask(slice(top + row, min(top + row + _STRIP, top + height)), slice(left, left + width))
-            raster.GetRasterBand(1).WriteArray(strip.astype(np.uint8), 0, row)
-        raster.FlushCache()
-        source = ogr.GetDriverByName("Memory").CreateDataSource("")
-        layer = source.CreateLayer("", geom_type=ogr.wkbPolygon)
-        library.Polygonize(raster.GetRasterBand(1), raster.GetRasterBand(1), layer, -1)
-        found = [shapely.from_wkb(bytes(feature.GetGeometryRef().ExportToWkb())) for feature in layer]
-    finally:
-        raster = None
-        library.Unlink(name)
-    return [shapely.geometry.polygon.orient(polygon) for polygon in found]
+    rows = slice(int(runs.row[0]), int(runs.row[-1]) + 1)
+    cols = slice(int(runs.start.min()), int(runs.stop.max()))
+    mask = runs.mask(rows, cols).view(np.uint8)
+    raster = library.GetDriverByName("MEM").Create("", mask.shape[1], mask.shape[0], 1, library.GDT_Byte)
+    raster.SetGeoTransform((cols.start, 1, 0, rows.start, 0, 1))
+    raster.GetRasterBand(1).WriteArray(mask)
+    source = ogr.GetDriverByName("Memory").CreateDataSource("")
+    layer = source.CreateLayer("", geom_type=ogr.wkbPolygon)
+    library.Polygonize(raster.GetRasterBand(1), raster.GetRasterBand(1), layer, -1)
+    return [shapely.from_wkb(bytes(feature.GetGeometryRef().ExportToWkb())) for feature in layer]
 
 
 def _oriented_box(region: BaseGeometry) -> BaseGeometry:

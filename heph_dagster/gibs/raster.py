@@ -18,6 +18,9 @@ JPEG_BLACK = 10
 """Highest value of any channel of a no-data pixel in a JPEG."""
 
 
+_CACHE_BYTES = 128 << 20
+
+
 class RasterError(ValueError):
     """An image that cannot be read."""
 
@@ -29,6 +32,8 @@ def gdal() -> Any:
     module.UseExceptions()
     module.SetConfigOption("GDAL_PAM_ENABLED", "NO")
     module.SetConfigOption("GDAL_ERROR_ON_LIBJPEG_WARNING", "YES")
+    # By default blocks that were read or written are kept in a twentieth of the machine's memory.
+    module.SetCacheMax(_CACHE_BYTES)
     return module
 
 
