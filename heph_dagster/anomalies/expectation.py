@@ -71,17 +71,25 @@ class Expectation:
         return fit(((self.zenith < cutoff - margin_deg) | np.isinf(self.zenith)).astype(np.uint8), size)
 
 
-def expect(no_data: NDArray[np.uint8], satellite_name: str, day: date) -> Expectation:
+def nominal_zenith(satellite_name: str, day: date) -> NDArray[np.float32]:
+    """The solar zenith angle of the pass in the best light by the nominal orbit, as `Expectation.zenith` has it."""
+    return pass_zenith(SATELLITES[satellite_name], day, _LEVEL)
+
+
+def expect(
+    no_data: NDArray[np.uint8], satellite_name: str, day: date, zenith: NDArray[np.float32] | None = None
+) -> Expectation:
     """Work out where data are expected on a day.
 
     Args:
         no_data: Height x width of the whole world (EPSG:4326), not 0 where the image is black.
         satellite_name: A name of `heph_dagster.gibs.orbit.SATELLITES`.
         day: The day.
+        zenith: What `nominal_zenith` gives, where it has been worked out before.
     """
     satellite = SATELLITES[satellite_name]
     black = fit((no_data > 0).astype(np.uint8), (2 * _ROWS, _ROWS))
-    zenith = pass_zenith(satellite, day, _LEVEL)
+    zenith = nominal_zenith(satellite_name, day) if zenith is None else zenith
     shift = _drift(black, np.isinf(zenith), satellite)
     if shift:
         zenith = pass_zenith(satellite, day, _LEVEL, shift_deg=shift)
@@ -117,7 +125,8 @@ def _drift(black: NDArray[np.uint8], gaps: NDArray[np.bool_], satellite: Satelli
 def _cutoff(black: NDArray[np.uint8], zenith: NDArray[np.float32]) -> float:
     """Solar zenith angle from which on most pixels of a hemisphere are black, ring by ring."""
     edges = np.arange(_LOWEST_CUTOFF_DEG, _HIGHEST_CUTOFF_DEG + _ZENITH_STEP_DEG, _ZENITH_STEP_DEG)
-    ring = np.digitize(zenith, edges)
+    # As np.digitize of even steps, without a search.
+    ring = np.clip((zenith - _LOWEST_CUTOFF_DEG) / _ZENITH_STEP_DEG + 1, 0, len(edges)).astype(np.int8)
     pixels = np.bincount(ring.ravel(), minlength=len(edges) + 1)[1:-1]
     dark = np.bincount(ring.ravel(), black.ravel(), minlength=len(edges) + 1)[1:-1]
     counted = pixels >= _FEWEST_PX

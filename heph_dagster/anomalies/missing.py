@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from heph_dagster.anomalies.blocks import Block, blocks_of, in_order
 from heph_dagster.anomalies.brightness import Brightness, ImageBrightness
-from heph_dagster.anomalies.expectation import Expectation, expect
+from heph_dagster.anomalies.expectation import Expectation, expect, nominal_zenith
 from heph_dagster.anomalies.holes import BLOCK, SMALLEST_HOLE_KM2, ClassMask, find_holes, sample
 from heph_dagster.anomalies.labels import Label, UnusableImageError
 from heph_dagster.anomalies.runs import Runs
@@ -156,12 +156,13 @@ def search(
             f"an image of {width} x {height} px is unusable: it must be of the whole world, twice as wide as high, and "
             f"have {LEAST_ROWS} rows at least"
         )
-    with _threads(pool) as workers:
+    with ThreadPoolExecutor(1) as aside, _threads(pool) as workers:
+        zenith = aside.submit(nominal_zenith, satellite, day)
         if pool is None and width * height <= _IN_MEMORY:
             image = _decoded(image, workers, side)
         samples = _sampled(image, workers, side)
         black = samples <= JPEG_BLACK
-        expectation = expect(black.view(np.uint8), satellite, day)
+        expectation = expect(black.view(np.uint8), satellite, day, zenith.result())
         found = find_holes(image, no_data_layer, expectation, classes, workers, side)
     shadow = _shadow(satellite, day)
     holes = [_hole(runs, size, shadow) for runs in found.holes.split()]

@@ -75,8 +75,14 @@ class Runs(NamedTuple):
     def mask(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
         """The pixels of all regions in a window of the image."""
         some = self.take(np.arange(*np.searchsorted(self.row, (rows.start, rows.stop))))
+        mask = np.zeros((rows.stop - rows.start, cols.stop - cols.start), bool)
         start, stop = (np.clip(each, cols.start, cols.stop) - cols.start for each in (some.start, some.stop))
-        changes = np.zeros((rows.stop - rows.start, cols.stop - cols.start + 1), np.int8)
-        np.add.at(changes, (some.row - rows.start, start), 1)
-        np.add.at(changes, (some.row - rows.start, stop), -1)
-        return np.cumsum(changes, axis=1, dtype=np.int8)[:, :-1] > 0
+        if not (stop > start).any():
+            return mask
+        top, left = int(some.row[0]), int(start.min())
+        changes = np.zeros((int(some.row[-1]) + 1 - top, int(stop.max()) - left + 1), np.int8)
+        np.add.at(changes, (some.row - top, start - left), 1)
+        np.add.at(changes, (some.row - top, stop - left), -1)
+        found = np.cumsum(changes, axis=1, dtype=np.int8)[:, :-1]
+        mask[top - rows.start :, left:][: len(found), : found.shape[1]] = found
+        return mask
