@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from heph_dagster.anomalies.blocks import Block, blocks_of, in_order
 from heph_dagster.anomalies.brightness import Brightness, ImageBrightness
 from heph_dagster.anomalies.expectation import Expectation, expect, nominal_zenith
-from heph_dagster.anomalies.holes import BLOCK, SMALLEST_HOLE_KM2, ClassMask, find_holes, sample
+from heph_dagster.anomalies.holes import BLOCK, SMALLEST_HOLE_KM2, ClassMask, find_holes
 from heph_dagster.anomalies.labels import Label, UnusableImageError
+from heph_dagster.anomalies.places import sample
 from heph_dagster.anomalies.runs import Runs
 from heph_dagster.anomalies.sphere import EARTH_AREA_KM2, Region, label_regions, measure, region_areas, row_areas
 from heph_dagster.gibs.orbit import SATELLITES
