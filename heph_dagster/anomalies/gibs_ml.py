@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from heph_dagster.gibs.raster import Image
 
+VERSION = "1"
 SIZE = (4096, 2048)
 """Width and height in px that the sizes of the kernels are meant for."""
 _SMALL = (4, 4)

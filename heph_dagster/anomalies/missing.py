@@ -26,7 +26,6 @@ from heph_dagster.gibs.raster import JPEG_BLACK
 from heph_dagster.gibs.sun import DAY_S, eclipse_obscuration_grid, may_eclipse
 from heph_dagster.gibs.swath import coverage
 
-METHOD = "black-regions"
 VERSION = "3"
 
 LEAST_ROWS = 64
@@ -61,8 +60,8 @@ class MissingData:
         missing_share: Their share of the Earth's surface.
         not_observed_share: Share of the surface that has no data, as expected.
         labels: Label codes of the day.
-        expectation: Where data were expected, and what was fitted to the image for that.
-        method: What says where data are expected: `orbit`, or `orbit+no_data_layer`.
+        expectation: Where data were expected, and what was fitted to the image for that; None by gibs-ml's method.
+        method: What says where data are expected: `orbit`, `orbit+no_data_layer`, or `edges` by gibs-ml's method.
         variety: Standard deviation of the brightness of data, infinite where there are none.
         eclipse: West, south, east and north of the moon's shadow on the imagery; None without an eclipse.
     """
@@ -72,7 +71,7 @@ class MissingData:
     missing_share: float
     not_observed_share: float
     labels: tuple[Label, ...]
-    expectation: Expectation
+    expectation: Expectation | None
     method: str
     variety: float
     eclipse: tuple[float, float, float, float] | None

@@ -7,22 +7,30 @@ from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heph_dagster.anomalies import gibs_ml
 from heph_dagster.anomalies.brightness import Brightness, MosaicBrightness
 from heph_dagster.anomalies.expectation import fit
-from heph_dagster.anomalies.labels import PALETTE, UnusableImageError
-from heph_dagster.anomalies.missing import LEAST_ROWS, METHOD, VERSION, MissingData, search
+from heph_dagster.anomalies.holes import ClassMask
+from heph_dagster.anomalies.labels import PALETTE, Label, PixelClass, UnusableImageError
+from heph_dagster.anomalies.missing import LEAST_ROWS, VERSION, Hole, MissingData, search
 from heph_dagster.anomalies.polygons import write_polygons
+from heph_dagster.anomalies.runs import Runs
+from heph_dagster.anomalies.sphere import EARTH_AREA_KM2, label_regions, measure
 from heph_dagster.anomalies.usable import check_variety, check_world
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.class_raster import class_raster
-from heph_dagster.gibs.raster import Image, raster_size
+from heph_dagster.gibs.raster import Image, over_black, raster_size, read_nearest, read_palette
 from heph_dagster.gibs.verify import check_sound
+
+Method = Literal["black-regions", "gibs-ml"]
+METHOD: Method = "black-regions"
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,13 @@ class MissingDataFiles:
 
 
 def label_missing_data(
-    root: Path, layer: Layer, epsg: int, day: date, no_data_layer: Layer | None, pool: Executor | None = None
+    root: Path,
+    layer: Layer,
+    epsg: int,
+    day: date,
+    no_data_layer: Layer | None,
+    pool: Executor | None = None,
+    method: Method = METHOD,
 ) -> MissingDataFiles:
     """Label a day on disk, and write mask (`.missing_data.tif`), holes (`.parquet`) and figures (`.json`).
 
@@ -49,6 +63,8 @@ def label_missing_data(
         day: The day, whose mosaic is on disk.
         no_data_layer: The layer that says where data are expected, if there is one.
         pool: Who looks at the blocks of the image, which must see the data root; threads of this process by default.
+        method: `black-regions`, see `heph_dagster.anomalies.missing.search`, or `gibs-ml`, see
+            `heph_dagster.anomalies.gibs_ml.find_holes`: at 4096 x 2048 px, with holes that no orbit explains.
 
     Raises:
         ValueError: The layer's satellite is not known, or the projection is not geographic.
@@ -77,23 +93,51 @@ def label_missing_data(
     image: Brightness = MosaicBrightness(mosaic, layer, epsg)
     mask, polygons, report = (mosaic.with_suffix(f".missing_data.{kind}") for kind in ("tif", "parquet", "json"))
     try:
-        with replacing(mask) as part, class_raster(part, image.size, PALETTE, like=mosaic) as classes:
-            result = search(image, told, layer.satellite, day, classes, pool)
+        size = gibs_ml.SIZE if method == "gibs-ml" else image.size
+        with replacing(mask) as part, class_raster(part, size, PALETTE, like=mosaic) as classes:
+            if method == "gibs-ml":
+                result = _search_as_gibs_ml(mosaic, classes)
+            else:
+                result = search(image, told, layer.satellite, day, classes, pool)
             if layer.format == "jpg":  # of a PNG, transparency says where data are
                 check_variety(result.variety)
     except UnusableImageError:
         for old in (mask, polygons, report):  # of another image
             old.unlink(missing_ok=True)
         raise
-    _write_holes(polygons, result, layer, day)
+    facts = {"method": method, "version": gibs_ml.VERSION if method == "gibs-ml" else VERSION}
+    _write_holes(polygons, result, layer, day, facts)
     with replacing(report) as part:
-        part.write_text(json.dumps(_figures(result, layer, day), indent=2) + "\n", "utf-8")
+        part.write_text(json.dumps(_figures(result, layer, day, facts), indent=2) + "\n", "utf-8")
     return MissingDataFiles(day, result, mosaic, mask, polygons, report)
 
 
-def _write_holes(path: Path, result: MissingData, layer: Layer, day: date) -> None:
+def _search_as_gibs_ml(mosaic: Path, classes: ClassMask) -> MissingData:
+    """What gibs-ml finds in a day, as the others are told; it knows no swaths, no night and no eclipses."""
+    # As its images are made: pixels are dropped or repeated, and black stays black.
+    image = read_nearest(mosaic, gibs_ml.SIZE)
+    found = gibs_ml.find_holes(over_black(image, read_palette(mosaic)))
+    width, height = gibs_ml.SIZE
+    runs = Runs.of(label_regions(found.mask)[1])
+    classes.put(slice(0, height), slice(0, width), (found.mask > 0).astype(np.uint8) * np.uint8(PixelClass.MISSING))
+    holes = [Hole(measure(each, height, width), each, "lost") for each in runs.split()]
+    return MissingData(
+        size=gibs_ml.SIZE,
+        holes=tuple(sorted(holes, key=lambda hole: -hole.region.area_km2)),
+        missing_share=sum(hole.region.area_km2 for hole in holes) / EARTH_AREA_KM2,
+        not_observed_share=0.0,
+        labels=(Label.MISSING_UNEXPECTED if found.missing else Label.NORMAL,),
+        expectation=None,
+        method="edges",
+        variety=float(image.std()),
+        eclipse=None,
+    )
+
+
+def _write_holes(path: Path, result: MissingData, layer: Layer, day: date, method: dict[str, str]) -> None:
     columns = {"class": ["missing"] * len(result.holes), "cause": [str(hole.cause) for hole in result.holes]}
-    facts = {"layer": layer.identifier, "day": day.isoformat(), "method": METHOD, "method_version": VERSION}
+    facts = {"layer": layer.identifier, "day": day.isoformat(), "method": method["method"]}
+    facts["method_version"] = method["version"]
     write_polygons(path, [(hole.region, hole.runs) for hole in result.holes], result.size, columns, facts)
 
 
@@ -106,17 +150,16 @@ def overlay(image: Image, classes: NDArray[np.uint8]) -> Image:
     return np.where(mask[..., None] > 0, colours[mask], image)
 
 
-def _figures(result: MissingData, layer: Layer, day: date) -> dict[str, object]:
+def _figures(result: MissingData, layer: Layer, day: date, method: dict[str, str]) -> dict[str, object]:
     expectation = result.expectation
     return {
         "layer": layer.identifier,
         "day": day.isoformat(),
-        "method": METHOD,
-        "version": VERSION,
+        **method,
         "expectation": result.method,
-        "cutoff_north_deg": expectation.cutoff_north_deg,
-        "cutoff_south_deg": expectation.cutoff_south_deg,
-        "orbit_shift_deg": expectation.shift_deg,
+        "cutoff_north_deg": expectation and expectation.cutoff_north_deg,
+        "cutoff_south_deg": expectation and expectation.cutoff_south_deg,
+        "orbit_shift_deg": expectation and expectation.shift_deg,
         "eclipse": result.eclipse,
         "labels": [int(label) for label in result.labels],
         "verdict": result.verdict,

@@ -22,6 +22,16 @@ POOL = "gibs"
 """Pool that limits how many runs ask GIBS at once."""
 
 
+class MissingDataConfig(dg.Config):
+    """How missing data are looked for.
+
+    Attributes:
+        method: `black-regions`, or `gibs-ml` for gibs-ml's own way.
+    """
+
+    method: missing_files.Method = missing_files.METHOD
+
+
 def asset_key(active: ActiveLayer, name: str) -> dg.AssetKey:
     """Key of a layer's asset: `gibs/<layer>/<name>`, with the projection in it where it is not EPSG:4326."""
     projection = [] if active.epsg == 4326 else [f"epsg{active.epsg}"]
@@ -134,12 +144,14 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         code_version=missing.VERSION,
         description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",
     )
-    def missing_data(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
+    def missing_data(context: dg.AssetExecutionContext, gibs: Gibs, config: MissingDataConfig) -> None:
         with workers(gibs.dask) as pool:
 
             def label(day: date) -> dict[str, Any]:
                 told = no_data and no_data.layer
-                return _missing_metadata(missing_files.label_missing_data(gibs.root, layer, epsg, day, told, pool))
+                return _missing_metadata(
+                    missing_files.label_missing_data(gibs.root, layer, epsg, day, told, pool, config.method)
+                )
 
             work_through(context, label)
 

@@ -54,6 +54,20 @@ def read_pixels(path: Path, size: tuple[int, int] | None = None) -> Image:
     return read_dataset(path, open_raster(path), size=size)
 
 
+def read_nearest(path: Path, size: tuple[int, int]) -> Image:
+    """Pixels of an image or mosaic brought to a width and height in px by dropping or repeating some.
+
+    Raises:
+        RasterError: GDAL cannot read the file.
+    """
+    columns, rows = size
+    try:
+        pixels = open_raster(path).ReadAsArray(buf_xsize=columns, buf_ysize=rows, interleave="pixel")
+    except RuntimeError as error:
+        raise RasterError(f"{path} cannot be read as an image: {error}") from error
+    return np.ascontiguousarray(pixels)
+
+
 def read_dataset(
     path: Path, dataset: Any, window: tuple[int, int, int, int] | None = None, size: tuple[int, int] | None = None
 ) -> Image:

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from heph_dagster.anomalies.brightness import MosaicBrightness, whole
+from heph_dagster.anomalies.gibs_ml import SIZE as GIBS_ML_SIZE
+from heph_dagster.anomalies.gibs_ml import find_holes as find_gibs_ml_holes
 from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.missing import (
     UnusableImageError,
@@ -24,7 +26,7 @@ from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.mrf import Layout, MosaicError
 from heph_dagster.gibs.orbit import SATELLITES
 from heph_dagster.gibs.publish import MosaicWriter
-from heph_dagster.gibs.raster import gdal, read_pixels
+from heph_dagster.gibs.raster import gdal, read_nearest, read_pixels
 from heph_dagster.gibs.swath import pass_zenith
 from heph_dagster.gibs.synthetic import render_day
 from heph_dagster.gibs.synthetic.anomalies import Kind
@@ -320,3 +322,24 @@ def test_a_box_of_the_no_data_layer_is_refused(tmp_path: Path, terra: Layer, cat
         writer.publish()
     with pytest.raises(UnusableImageError, match=f"the image is 512 x 512 px; {NO_DATA} tells gaps on images of the"):
         label_missing_data(tmp_path, terra, EPSG, JUNE, layer)
+
+
+def test_gibs_mls_method_gives_what_it_finds(tmp_path: Path, viirs: Layer) -> None:
+    image = painted(JUNE, level=3)
+    for bounds in ((10, -20, 40, 10), (-100, 60, -60, 90)):  # the second hangs together with the top, and is dropped
+        image[box(2560, *bounds) > 0] = 0
+    write_day(tmp_path, viirs, EPSG, JUNE, image)
+    ours = label_missing_data(tmp_path, viirs, EPSG, JUNE, None).result
+    assert len(ours.holes) == 2
+    files = label_missing_data(tmp_path, viirs, EPSG, JUNE, None, method="gibs-ml")
+    (hole,) = files.result.holes
+    # Its kernels shrink a hole by 4 px, less one that a JPEG lifts off black, and grow it by 30.
+    assert hole.region.bbox == pytest.approx((10, -20, 40, 10), abs=15 * 360 / 4096)
+    assert hole.region.area_km2 > ours.holes[0].region.area_km2 * 0.9
+    figures = json.loads(files.report.read_text("utf-8"))
+    assert (figures["method"], figures["expectation"], figures["labels"]) == ("gibs-ml", "edges", [2])
+    assert figures["orbit_shift_deg"] is None
+    mask = read_pixels(files.mask)
+    expected = find_gibs_ml_holes(read_nearest(mosaic_path(tmp_path, EPSG, JUNE, viirs), GIBS_ML_SIZE)).mask
+    np.testing.assert_array_equal(mask == PixelClass.MISSING, expected > 0)
+    assert pq.read_table(files.polygons).num_rows == 1

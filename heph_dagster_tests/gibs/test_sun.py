@@ -158,3 +158,22 @@ def test_days_without_known_leap_seconds_are_fine():
 def test_import_leaves_astropy_alone():
     code = "import heph_dagster.gibs.sun, sys; sys.exit('astropy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_eclipses_need_no_network_when_the_tables_are_years_old():
+    """With the clock two years ahead, which makes the tables that came with astropy too old by its own rules."""
+    code = """
+import datetime as dt, socket
+import numpy as np
+from astropy.time import Time
+def refuse(*args, **kwargs):
+    raise AssertionError("the network was used")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+ahead = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=730)
+Time.now = classmethod(lambda cls: cls(ahead))
+from heph_dagster.gibs.sun import eclipse_obscuration
+print(float(eclipse_obscuration(dt.date(2028, 7, 22), np.array([3 * 3600.0]), np.array([126.9]), np.array([-15.6]))[0]))
+"""
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    # Total over the Kimberley in Australia at 3 h UTC.
+    assert float(printed) > 0.98
