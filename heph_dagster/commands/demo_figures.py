@@ -157,7 +157,7 @@ def show(summary: DemoSummary, root: Path) -> None:
             f"{layer.warped_days_found}/{layer.warped_days}", layer.false_warped_days,
         )  # fmt: skip
         table.add_row(*map(str, cells))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(table)
     console.print(
         f"{summary.total_seconds:.0f} s in all, {summary.synthesis_seconds:.0f} s of them to make the days.\n"
