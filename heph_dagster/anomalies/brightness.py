@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import TILE_SIZE, Tile
 from heph_dagster.gibs.mrf import Mosaic, MosaicError
-from heph_dagster.gibs.raster import Image, RasterError, brightest, open_raster, palette_of, read_dataset
+from heph_dagster.gibs.raster import JPEG_BLACK, Image, RasterError, brightest, open_raster, palette_of, read_dataset
 
+# The chunk of a JPEG tile in which MRF keeps an exact mask of what has no data (GDAL's MRF driver, "Zen").
+_ZEN, _ZEN_WITHIN = b"Zen\x00", 256
 _REMEDY = "heph verify --mend downloads a damaged day again"
 
 
@@ -53,8 +55,9 @@ class ImageBrightness:
 class MosaicBrightness:
     """Brightness of a day on disk, safe to share between threads and to send to other processes.
 
-    No data is black in a JPEG layer, with its noise, and transparent in a PNG layer, whose other pixels are 255. The
-    no-data layers are themselves transparent where there are data: of them, the brightness is 0 where data are.
+    No data is black in a JPEG layer, with its noise, or exactly what a tile's own mask says. It is transparent in a PNG
+    layer, whose other pixels are 255. The no-data layers are themselves transparent where there are data: of them, the
+    brightness is 0 where data are.
 
     Attributes:
         path: The mosaic.
@@ -117,16 +120,27 @@ class MosaicBrightness:
         data = mosaic.tile(tile)
         if data is None:
             return
-        try:
-            pixels = simplejpeg.decode_jpeg(data, strict=True)
-        except ValueError as error:
-            raise RasterError(f"{self.path}: {tile} cannot be decoded: {error}; {_REMEDY}") from error
         top, left = tile.row * TILE_SIZE - origin[0], tile.col * TILE_SIZE - origin[1]
         rows = slice(max(0, -top), min(TILE_SIZE, len(values) - top))
         cols = slice(max(0, -left), min(TILE_SIZE, values.shape[1] - left))
         into = values[top + rows.start : top + rows.stop, left + cols.start : left + cols.stop]
+        if data.find(_ZEN, 0, _ZEN_WITHIN) >= 0:
+            into[:] = self._masked(tile, rows, cols)
+            return
+        try:
+            pixels = simplejpeg.decode_jpeg(data, strict=True)
+        except ValueError as error:
+            raise RasterError(f"{self.path}: {tile} cannot be decoded: {error}; {_REMEDY}") from error
         np.maximum(pixels[rows, cols, 0], pixels[rows, cols, 1], out=into)
         np.maximum(into, pixels[rows, cols, 2], out=into)
+
+    def _masked(self, tile: Tile, rows: slice, cols: slice) -> Image:
+        """The brightness of a part of a tile with a mask, by which GDAL leaves no pixel with data at 0."""
+        top, left = tile.row * TILE_SIZE, tile.col * TILE_SIZE
+        values = self._through_gdal(
+            slice(top + rows.start, top + rows.stop), slice(left + cols.start, left + cols.stop)
+        )
+        return np.where(values > 0, np.maximum(values, np.uint8(JPEG_BLACK + 1)), np.uint8(0))
 
     def _through_gdal(self, rows: slice, cols: slice) -> Image:
         dataset = open_raster(self.path)
