@@ -9,6 +9,7 @@ Source: Meta Raster Format user guide (nasa-gibs/mrf, doc/MUG.md); GDAL's MRF dr
 from __future__ import annotations
 
 import os
+import weakref
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def document(layout: Layout, tile_type: TileType, data: str, index: str, origin:
 
 
 class Mosaic:
-    """A published MRF, open for reading tiles. Safe to share between threads.
+    """A published MRF, open for reading tiles until it is closed or forgotten. Safe to share between threads.
 
     Attributes:
         path: The `.mrf` file.
@@ -186,6 +187,7 @@ class Mosaic:
                 "the mosaic is damaged or lacks overviews; download or import the day again"
             )
         self._fd = os.open(self.data_path, os.O_RDONLY)
+        self._close = weakref.finalize(self, os.close, self._fd)
         self._end = os.fstat(self._fd).st_size
 
     def __enter__(self) -> Self:
@@ -196,9 +198,8 @@ class Mosaic:
 
     def close(self) -> None:
         """Close the data file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._close()
+        self._fd = -1
 
     @property
     def level(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from datetime import date
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def test_tiles_come_back_unchanged_whatever_their_order(tmp_path: Path) -> None:
         assert mosaic.levels == range(1, 2)
         assert mosaic.tile(Tile(0, 0, 0)) is None
         assert mosaic.tile(Tile(1, 2, 0)) is None
+
+
+def test_a_mosaic_that_is_forgotten_closes_its_file(tmp_path: Path) -> None:
+    tile = Tile(1, 0, 0)
+    path = write(tmp_path / "a.mrf", {tile: tile_bytes(0)})
+
+    def opened() -> list[str]:
+        files = map(os.path.realpath, Path("/proc/self/fd").iterdir())
+        return [file for file in files if file.startswith(str(tmp_path.resolve()))]
+
+    mosaic = Mosaic(path, 4326)
+    assert mosaic.tile(tile) == tile_bytes(0)
+    assert len(opened()) == 1
+    del mosaic
+    assert opened() == []
 
 
 def test_holes_are_none_to_us_and_black_to_gdal(tmp_path: Path) -> None:
