@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]*)?")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\..*)?")
 
 
 @contextmanager
@@ -57,5 +57,8 @@ def temporary(path: Path, suffix: str) -> Path:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file has a name that `temporary` made: nobody reads it, and a writer that was killed leaves it."""
+    """Whether a file has a name that `temporary` made, or one made of such a name, as GDAL does while it writes.
+
+    Nobody reads such a file, and a writer that was killed leaves it.
+    """
     return _TEMPORARY.fullmatch(path.name) is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heph_dagster.files import is_temporary, replacing
+from heph_dagster.files import is_temporary, replacing, temporary
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -18,6 +18,14 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
         assert not target.exists()
     assert target.read_text("utf-8") == "{}"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_is_made_of_a_temporary_name_is_temporary_too(tmp_path: Path) -> None:
+    part = temporary(tmp_path / "a.missing_data.tif", ".tif")
+    overviews = part.with_name(f"{part.name}.ovr.tmp")  # of GDAL's COG driver
+    assert is_temporary(overviews)
+    assert is_temporary(temporary(part, ".work.tif"))
+    assert not is_temporary(tmp_path / ".a.parquet.lock")
 
 
 def test_a_block_that_fails_changes_nothing(tmp_path: Path) -> None:
