@@ -26,7 +26,7 @@ from heph_dagster.files import locked
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.mrf import MosaicError
 from heph_dagster.gibs.preview import thumbnail
-from heph_dagster.gibs.raster import JPEG_BLACK, RasterError, raster_size
+from heph_dagster.gibs.raster import JPEG_BLACK, RasterError
 from heph_dagster.gibs.verify import StoredDay, check_sound, stored_days
 from heph_dagster.tables import read_table, write_table
 
@@ -209,7 +209,7 @@ def _compute(stored: StoredDay, known: str | None, *, darkest: int, variant: Var
         if digest == known:
             return None
         check_sound(stored.path, stored.epsg)
-        check_world(raster_size(stored.path), SIZE[1], "features are made of")
+        check_world(stored.path, SIZE[1], "features are made of")
         image = thumbnail(stored.path, SIZE)
         observed(image, darkest)
         vector = feature_vector(image, variant, hue_bins)

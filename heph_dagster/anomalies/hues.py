@@ -63,9 +63,9 @@ def read_hues(path: Path, layer: Layer) -> Hues:
         RasterError: The mosaic cannot be read.
         UnusableImageError: It is no picture of the whole world, it is empty, or of one colour, or it has no colours.
     """
-    width, height = raster_size(path)
-    check_world((width, height), _COARSEST_HEIGHT, "colours are judged on")
-    image = read_reduced(path, (_FINEST_WIDTH, _FINEST_WIDTH // 2)) if width > _FINEST_WIDTH else read_pixels(path)
+    check_world(path, _COARSEST_HEIGHT, "colours are judged on")
+    fine = raster_size(path)[0] > _FINEST_WIDTH
+    image = read_reduced(path, (_FINEST_WIDTH, _FINEST_WIDTH // 2)) if fine else read_pixels(path)
     if image.ndim == 2:
         raise UnusableImageError("the image has one band; colours are judged on RGB images")
     return find_hues(image, JPEG_BLACK if layer.format == "jpg" else 0)

@@ -26,7 +26,7 @@ from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.class_raster import class_raster
-from heph_dagster.gibs.raster import Image, over_black, raster_size, read_nearest, read_palette
+from heph_dagster.gibs.raster import Image, over_black, read_nearest, read_palette
 from heph_dagster.gibs.verify import check_sound
 
 Method = Literal["black-regions", "gibs-ml"]
@@ -87,12 +87,13 @@ def label_missing_data(
                 "or take it out of the active layers"
             )
         check_sound(path, epsg)
-        check_world(raster_size(path), LEAST_ROWS, f"{no_data_layer.identifier} tells gaps on")
+        check_world(path, LEAST_ROWS, f"{no_data_layer.identifier} tells gaps on")
         told = MosaicBrightness(path, no_data_layer, epsg)
     check_sound(mosaic, epsg, decode=False)
     image: Brightness = MosaicBrightness(mosaic, layer, epsg)
     mask, polygons, report = (mosaic.with_suffix(f".missing_data.{kind}") for kind in ("tif", "parquet", "json"))
     try:
+        check_world(mosaic, LEAST_ROWS, "missing data are told on")
         size = gibs_ml.SIZE if method == "gibs-ml" else image.size
         with replacing(mask) as part, class_raster(part, size, PALETTE, like=mosaic) as classes:
             if method == "gibs-ml":

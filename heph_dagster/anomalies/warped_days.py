@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from heph_dagster.anomalies.labels import PALETTE, Label, UnusableImageError
+from heph_dagster.anomalies.usable import check_world
 from heph_dagster.anomalies.warping import LEAST_ROWS, METHOD, MOST_ROWS, VERSION, WarpedEdge, Warping, find_warping
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import mosaic_path
@@ -15,6 +16,7 @@ from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.class_raster import write_class_raster
 from heph_dagster.gibs.raster import over_black, raster_size, read_palette
 from heph_dagster.gibs.reduced import read_reduced
+from heph_dagster.gibs.verify import check_sound
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,14 @@ def label_warping(root: Path, layer: Layer, epsg: int, day: date) -> WarpingFile
 
     Raises:
         ValueError: The projection is not geographic.
-        RasterError: The mosaic cannot be read.
+        FileNotFoundError: The day is not on disk.
+        MosaicError: The mosaic is damaged, or cannot be read.
+        RasterError: GDAL cannot read it.
     """
     if epsg != 4326:
         raise ValueError(f"edge warping can be told in EPSG:4326, not in EPSG:{epsg}")
     mosaic = mosaic_path(root, epsg, day, layer)
+    check_sound(mosaic, epsg)
     warping, verdict, reason = _judge(mosaic)
     mask = mosaic.with_suffix(".edge_warping.tif")
     if warping is not None and warping.edges:
@@ -82,8 +87,9 @@ def _judge(mosaic: Path) -> tuple[Warping | None, str, str]:
         # Such a day is none the worse for the other methods: it is not called unusable.
         reason = f"the image is {width} x {height} px; edge warping is looked for from {LEAST_ROWS} rows on"
         return None, "too coarse", reason
-    size = (2 * MOST_ROWS, MOST_ROWS) if height > MOST_ROWS and width == 2 * height else (width, height)
+    size = (2 * MOST_ROWS, MOST_ROWS) if height > MOST_ROWS else (width, height)
     try:
+        check_world(mosaic, LEAST_ROWS, "edge warping is looked for on")
         warping = find_warping(over_black(read_reduced(mosaic, size), read_palette(mosaic)))
     except UnusableImageError as error:
         return None, "unusable", str(error)

@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from heph_dagster.anomalies.feature_table import update_features
 from heph_dagster.anomalies.labels import UnusableImageError
+from heph_dagster.anomalies.miscolour import label_miscolouring
+from heph_dagster.anomalies.missing_files import label_missing_data
 from heph_dagster.anomalies.usable import check_world, observed
+from heph_dagster.anomalies.warped_days import label_warping
+from heph_dagster.gibs.archive import encode, mosaic_path
+from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.mrf import Layout
+from heph_dagster.gibs.publish import MosaicWriter
+from heph_dagster_tests.conftest import DAYS, EPSG
 
 
 @pytest.mark.parametrize(
     ("size", "fits"), [((200, 100), True), ((201, 100), True), ((206, 100), False), ((198, 99), False)]
 )
-def test_an_image_is_one_of_the_whole_world(size: tuple[int, int], fits: bool) -> None:
+def test_an_image_is_one_of_the_whole_world(tmp_path: Path, size: tuple[int, int], fits: bool) -> None:
+    path = tmp_path / "day.png"
+    path.write_bytes(encode(np.zeros(size[::-1], np.uint8), "png"))
     if fits:
-        check_world(size, 100, "x is made of")
+        check_world(path, 100, "x is made of")
         return
     message = (
         f"^the image is {size[0]} x {size[1]} px; x is made of images of the whole world, twice as wide as high and at "
         "least 100 px high$"
     )
     with pytest.raises(UnusableImageError, match=message):
-        check_world(size, 100, "x is made of")
+        check_world(path, 100, "x is made of")
+
+
+def test_a_box_twice_as_wide_as_high_is_not_the_whole_world(tmp_path: Path, viirs: Layer) -> None:
+    day = DAYS[0]
+    box = Layout(viirs.grid(EPSG).window(2, (-180, -54, 108, 90)))
+    assert box.window.size == (2048, 1024)
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    with MosaicWriter(mosaic_path(tmp_path, EPSG, day, viirs), box) as writer:
+        for tile in box.window.tiles():
+            writer.put(tile, encode(noise, "jpg"))
+        writer.publish()
+    reason = "the image is a box, -180 to 108 E and -54 to 90 N; {} images of the whole world"
+    with pytest.raises(UnusableImageError) as error:
+        label_missing_data(tmp_path, viirs, EPSG, day, None)
+    assert str(error.value) == reason.format("missing data are told on")
+    colours, warping = (label(tmp_path, viirs, EPSG, day) for label in (label_miscolouring, label_warping))
+    assert (colours.result.verdict, colours.result.reason) == ("unusable", reason.format("colours are judged on"))
+    assert (warping.verdict, warping.reason) == ("unusable", reason.format("edge warping is looked for on"))
+    assert str(update_features(tmp_path, viirs, EPSG).failed[day]) == reason.format("features are made of")
 
 
 def test_data_are_where_it_is_not_black_and_not_transparent() -> None:

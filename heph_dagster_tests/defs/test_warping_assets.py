@@ -17,9 +17,11 @@ from heph_dagster.anomalies.warped_days import label_warping
 from heph_dagster.definitions import build_definitions
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.mrf import MosaicError
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.synthetic import Kind, render_day
 from heph_dagster.settings import Settings
+from heph_dagster_tests.anomalies.painting import cut_off
 from heph_dagster_tests.conftest import EPSG, VIIRS
 
 KEY = dg.AssetKey(["gibs", VIIRS, "edge_warping"])
@@ -97,6 +99,14 @@ def test_a_day_that_is_replaced_by_a_normal_one_loses_its_mask(root: Path, viirs
     write_day(root, viirs, EPSG, WARPED, read_pixels(mosaic_path(root, EPSG, NORMAL, viirs)))
     assert label_warping(root, viirs, EPSG, WARPED).mask is None
     assert not mask.exists()
+
+
+def test_a_day_that_is_not_there_or_damaged_is_an_error(root: Path, viirs: Layer) -> None:
+    with pytest.raises(FileNotFoundError, match=r"2025-01-01.*\.mrf is not there: download the day first$"):
+        label_warping(root, viirs, EPSG, date(2025, 1, 1))
+    cut_off(mosaic_path(root, EPSG, NORMAL, viirs))
+    with pytest.raises(MosaicError, match="tiles are not what they were; heph verify --mend downloads again"):
+        label_warping(root, viirs, EPSG, NORMAL)
 
 
 def test_other_projections_are_refused(root: Path, viirs: Layer) -> None:
