@@ -35,7 +35,10 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
     try:
         import distributed
     except ImportError as error:
-        raise WorkersError(f"a dask scheduler is set, {scheduler}, and `distributed` is not installed") from error
+        raise WorkersError(
+            f"a dask scheduler is set, {scheduler}, and `distributed` is not installed: "
+            "pip install heph-dagster[cluster], or unset HEPH_DASK"
+        ) from error
     library: Any = distributed  # without types
     try:
         client = library.Client(scheduler, timeout=_WAIT_SECONDS, set_as_default=False)

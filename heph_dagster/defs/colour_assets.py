@@ -11,7 +11,7 @@ from heph_dagster.anomalies.missing_files import overlay
 from heph_dagster.anomalies.normal_days import add_normal_days
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.partitions import days_of
-from heph_dagster.defs.reports import picture, work_through
+from heph_dagster.defs.reports import in_own_words, picture, work_through
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.preview import thumbnail
 from heph_dagster.settings import ActiveLayer
@@ -37,7 +37,8 @@ def _hue_climatology(active: ActiveLayer) -> dg.AssetsDefinition:
         "are not in it yet, without what they lack.",
     )
     def hue_climatology(context: dg.AssetExecutionContext, gibs: Gibs) -> dg.MaterializeResult[None]:
-        update = add_normal_days(gibs.root, layer, epsg, lambda day: context.log.info(f"{day}"))
+        with in_own_words():
+            update = add_normal_days(gibs.root, layer, epsg, lambda day: context.log.info(f"{day}"))
         for day, error in update.failed.items():
             context.log.error(f"{day}: {error}")
         return dg.MaterializeResult(

@@ -9,7 +9,7 @@ import dagster as dg
 
 from heph_dagster.anomalies import missing, missing_files
 from heph_dagster.defs.partitions import days_of
-from heph_dagster.defs.reports import conclude, picture, work_through
+from heph_dagster.defs.reports import conclude, in_own_words, picture, work_through
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
 from heph_dagster.gibs.partial import StorageError
@@ -145,7 +145,7 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",
     )
     def missing_data(context: dg.AssetExecutionContext, gibs: Gibs, config: MissingDataConfig) -> None:
-        with workers(gibs.dask) as pool:
+        with in_own_words(), workers(gibs.dask) as pool:
 
             def label(day: date) -> dict[str, Any]:
                 told = no_data and no_data.layer

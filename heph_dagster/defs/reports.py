@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
@@ -19,6 +20,19 @@ def picture(image: Image) -> dg.MarkdownMetadataValue:
     """An RGB picture that the UI shows."""
     data = base64.b64encode(jpeg(image)).decode("ascii")
     return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{data})")
+
+
+@contextmanager
+def in_own_words() -> Iterator[None]:
+    """A HephError in the block becomes the asset's failure, in its own words.
+
+    Raises:
+        Failure: There was one.
+    """
+    try:
+        yield
+    except HephError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def work_through(context: dg.AssetExecutionContext, work: Callable[[date], Mapping[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from heph_dagster.defs.gibs_assets import asset_key
 from heph_dagster.defs.partitions import dynamic_name
 from heph_dagster.files import replacing
 from heph_dagster.gibs.download import list_days
-from heph_dagster.gibs.periods import compress
+from heph_dagster.gibs.periods import Period, compress
 from heph_dagster.settings import ActiveLayer, Settings
 
 _INSTANCE = """\
@@ -105,6 +105,55 @@ def run_range(
     """
     layer = active.layer
     started = time.perf_counter()
+    spans = _spans(settings, instance, active, start, end)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    graph = definitions.resolve_asset_graph()
+    image, *derived = (key for name in DAILY_ASSETS if graph.has(key := asset_key(active, name)))
+    upstream = {parent for key in derived for parent in graph.get(key).parent_keys} - {image, *derived}
+    report = RunReport(layer.identifier)
+    steps = {key.to_python_identifier(): key for key in graph.get_all_asset_keys()}
+    failed: dict[dg.AssetKey, set[date]] = {}
+
+    def run(keys: list[dg.AssetKey], first: date, last: date) -> None:
+        tags = {ASSET_PARTITION_RANGE_START_TAG: f"{first}", ASSET_PARTITION_RANGE_END_TAG: f"{last}"}
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=keys,
+            partition_key=f"{first}" if first == last else None,
+            tags=None if first == last else tags,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        _add(report, instance, result, {image, *derived})
+        for event in result.all_events:
+            if event.is_step_failure:
+                step = str(event.step_key)
+                if step in steps:  # else it is a check
+                    failed.setdefault(steps[step], set()).update(Period(first, last).days())
+                    step = "/".join(steps[step].path[1:])
+                report.errors.append(f"{step}: {_reason(event)}")
+
+    for span in spans:
+        run([*upstream, image, *derived], *span)
+    for key in derived:
+        name = key.path[-1]
+        # A step does not run where an earlier one failed, were it for a single day: the days that it has go on. What
+        # has failed itself is not tried again.
+        left = set(report.done.get(image.path[-1], [])) - set(report.done.get(name, [])) - failed.get(key, set())
+        undated = [parent for parent in graph.get(key).parent_keys if not graph.get(parent).is_partitioned]
+        if not failed.keys().isdisjoint(undated):
+            continue
+        for period in compress(left):
+            run([*undated, key], period.start, period.end)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _spans(
+    settings: Settings, instance: dg.DagsterInstance, active: ActiveLayer, start: date, end: date
+) -> list[tuple[date, date]]:
+    """First and last days of the runs that a range of days takes; the days have partitions then."""
+    layer = active.layer
     if end < start:
         raise NoDaysError(f"the range ends on {end}, before it starts on {start}")
     if layer.daily:
@@ -122,34 +171,7 @@ def run_range(
         raise NoDaysError(
             f"{layer.identifier} has no days from {start} to {end}; its first day is {layer.first_day}, {until}"
         )
-    job = definitions.resolve_implicit_global_asset_job_def()
-    graph = definitions.resolve_asset_graph()
-    image, *derived = (key for name in DAILY_ASSETS if graph.has(key := asset_key(active, name)))
-    upstream = {parent for key in derived for parent in graph.get(key).parent_keys} - {image, *derived}
-    report = RunReport(layer.identifier)
-
-    def run(keys: list[dg.AssetKey], first: date, last: date) -> None:
-        tags = {ASSET_PARTITION_RANGE_START_TAG: f"{first}", ASSET_PARTITION_RANGE_END_TAG: f"{last}"}
-        result = job.execute_in_process(
-            instance=instance,
-            asset_selection=keys,
-            partition_key=f"{first}" if first == last else None,
-            tags=None if first == last else tags,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-        _add(report, instance, result, {image, *derived})
-
-    for span in spans:
-        run([*upstream, image, *derived], *span)
-    for key in derived:
-        # A step does not run where an earlier one failed, were it for a single day: the days that it has go on.
-        left = set(report.done.get(image.path[-1], [])) - set(report.done.get(key.path[-1], []))
-        undated = [parent for parent in graph.get(key).parent_keys if not graph.get(parent).is_partitioned]
-        for period in compress(left):
-            run([*undated, key], period.start, period.end)
-    report.seconds = time.perf_counter() - started
-    return report
+    return spans
 
 
 def _add(
@@ -162,8 +184,10 @@ def _add(
             report.done.setdefault(event.asset_key.path[-1], []).append(date.fromisoformat(event.partition))
     for days in report.done.values():
         days.sort()
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            text = failure.user_failure_data.description if failure.user_failure_data else None
-            report.errors.append(text or (failure.error.to_string() if failure.error else "no reason given"))
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    """Why a step failed."""
+    failure = event.step_failure_data
+    text = failure.user_failure_data.description if failure.user_failure_data else None
+    return text or (failure.error.to_string() if failure.error else "no reason given")

@@ -11,12 +11,15 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from heph_dagster.anomalies.climatology import climatology_path
 from heph_dagster.anomalies.labels import PixelClass
 from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.runs import DAILY_ASSETS, NoDaysError, RunReport, prepare_home, run_range
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.settings import Settings
-from heph_dagster_tests.conftest import DAYS, FIRES, LEVEL, NDVI, NO_DATA, TERRA, VIIRS, fires, swath_gaps
+from heph_dagster_tests.conftest import DAYS, EPSG, FIRES, LEVEL, NDVI, NO_DATA, TERRA, VIIRS, fires, swath_gaps
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def test_fires_come_as_maps(run, instance: dg.DagsterInstance) -> None:
     report = run(FIRES, DAYS[0], DAYS[2])
     assert report.done == {"image": DAYS}
     (error,) = report.errors
-    assert error.startswith("1 of 4 days failed; the others are done. 2020-09-27: ")
+    assert error.startswith(f"{FIRES}/image: 1 of 4 days failed; the others are done. 2020-09-27: ")
     assert materialized(instance, FIRES, "image") == {day.isoformat() for day in DAYS}
     image = metadata(instance, FIRES, "image", DAYS[1])
     assert (image["tiles"], image["verified_by"]) == (6, "domains")
@@ -99,12 +102,53 @@ def test_fires_come_as_maps(run, instance: dg.DagsterInstance) -> None:
 def test_a_day_that_fails_is_named_and_the_others_are_kept(run, instance: dg.DagsterInstance) -> None:
     report = run(VIIRS, DAYS[0], DAYS[2])
     (error,) = report.errors
-    assert error.startswith("1 of 4 days failed; the others are done. 2020-09-27: ")
+    assert error.startswith(f"{VIIRS}/image: 1 of 4 days failed; the others are done. 2020-09-27: ")
     assert materialized(instance, VIIRS, "image") == {day.isoformat() for day in DAYS}
     assert report.done == dict.fromkeys(DAILY_ASSETS, DAYS)
     assert materialized(instance, VIIRS, "missing_data") == {day.isoformat() for day in DAYS}
     climatology = instance.get_latest_materialization_event(dg.AssetKey(["gibs", VIIRS, "hue_climatology"]))
     assert climatology is not None
+
+
+def test_what_has_failed_is_tried_and_told_once(run, settings: Settings, viirs: Layer) -> None:
+    run(VIIRS, DAYS[0], DAYS[1])
+    mosaic = mosaic_path(settings.data_dir, EPSG, DAYS[0], viirs)
+    (data,) = mosaic.parent.glob(f"{VIIRS}.*.pjg")
+    content = bytearray(data.read_bytes())
+    content[15] ^= 1  # the first tile's density: it can be decoded, and is not what was downloaded
+    data.write_bytes(content)
+    report = run(VIIRS, DAYS[0], DAYS[1])
+    assert report.done == {"image": DAYS[:2]} | dict.fromkeys(DAILY_ASSETS[1:], DAYS[1:2])
+    assert sorted(error.partition(": ")[0] for error in report.errors) == [
+        f"{VIIRS}/edge_warping",
+        f"{VIIRS}/miscoloration",
+        f"{VIIRS}/missing_data",
+    ]
+    for error in report.errors:
+        assert f": 1 of 2 days failed; the others are done. {DAYS[0]}: {mosaic}: 1 of 6 tiles are not" in error
+
+
+def test_a_climatology_that_cannot_be_read_is_told_once(run, settings: Settings, viirs: Layer) -> None:
+    path = climatology_path(settings.data_dir, EPSG, viirs)
+    path.parent.mkdir(parents=True)
+    path.write_text("no climatology", "utf-8")
+    report = run(VIIRS, DAYS[0], DAYS[1])
+    (error,) = report.errors
+    assert error.startswith(f"{VIIRS}/hue_climatology: {path} cannot be read: ")
+    assert "\n" not in error
+    assert report.done == dict.fromkeys(("image", "missing_data", "edge_warping"), DAYS[:2])
+
+
+def test_a_cluster_that_is_not_there_is_told_in_a_line(settings: Settings, instance: dg.DagsterInstance) -> None:
+    pytest.importorskip("distributed")
+    settings = settings.model_copy(update={"dask": "tcp://127.0.0.1:1"})
+    layer = settings.active_layer(VIIRS)
+    report = run_range(build_definitions(settings), settings, instance, layer, DAYS[0], DAYS[1])
+    (error,) = report.errors
+    assert error == (
+        f"{VIIRS}/missing_data: no dask scheduler answers at tcp://127.0.0.1:1: start one with `dask scheduler`, or "
+        "unset HEPH_DASK"
+    )
 
 
 def test_days_of_a_layer_that_is_not_daily_come_from_the_server(run, instance: dg.DagsterInstance) -> None:
