@@ -18,6 +18,7 @@ from heph_dagster.anomalies.labels import Label
 from heph_dagster.errors import HephError
 from heph_dagster.files import locked
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.periods import parse_day
 from heph_dagster.tables import read_table, write_table
 
 SCHEMA_VERSION = "3"
@@ -120,8 +121,12 @@ def label_rows(root: Path, layer: Layer, epsg: int, *, eclipse_is_missing: bool 
     hand = read_hand_labels(hand_labels_path(root, epsg, layer))
     reports: dict[date, dict[str, dict[str, Any]]] = {}
     for name in _JUDGES:
-        for path in (root / str(epsg)).glob(f"[0-9]*-[0-9]*-[0-9]*/{layer.identifier}.{name}.json"):
-            reports.setdefault(date.fromisoformat(path.parent.name), {})[name] = _read_report(path, name)
+        for path in (root / str(epsg)).glob(f"*/{layer.identifier}.{name}.json"):
+            try:
+                day = parse_day(path.parent.name)
+            except ValueError:  # a copy that somebody made of a day
+                continue
+            reports.setdefault(day, {})[name] = _read_report(path, name)
     return [
         _row(day, hand.get(day), reports.get(day, {}), eclipse_is_missing=eclipse_is_missing)
         for day in sorted(hand.keys() | reports.keys())

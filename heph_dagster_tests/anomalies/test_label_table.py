@@ -182,6 +182,13 @@ def test_the_figures_are_those_of_the_real_reports(root: Path, viirs: Layer) -> 
     assert (row.holes, row.eclipsed_holes, row.largest_hole_km2) == (0, 0, 0.0)
 
 
+def test_copies_of_days_have_no_labels(tmp_path: Path, viirs: Layer, report: Report) -> None:
+    folder = report(FIRST, "missing_data", 2).parent
+    folder.rename(folder.with_name(f"{FIRST}-copy"))
+    report(SECOND, "missing_data", 0)
+    assert only(tmp_path, viirs).day == SECOND
+
+
 def test_an_unusable_day_is_not_normal(tmp_path: Path, viirs: Layer, report: Report) -> None:
     report(FIRST, "missing_data", 0, verdict="normal")
     report(FIRST, "miscoloration", verdict="unusable")
