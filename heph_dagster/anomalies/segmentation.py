@@ -101,11 +101,11 @@ def meanshift_segmentation(image: Image, bandwidth: float = BANDWIDTH) -> Segmen
         bandwidth: Radius of the kernel in the space of `pixel_features`, where each feature goes from 0 to 1.
 
     Raises:
-        ValueError: The image is not RGB, the bandwidth is not positive, or it gives more than 256 clusters.
+        ValueError: The image is not RGB, the bandwidth is not positive and finite, or it gives more than 256 clusters.
     """
     _check_rgb(image)
-    if not bandwidth > 0:
-        raise ValueError(f"the bandwidth of mean shift is positive, not {bandwidth}")
+    if not 0 < bandwidth < np.inf:
+        raise ValueError(f"the bandwidth of mean shift is positive and finite, not {bandwidth}")
 
     def centres(features: Features) -> Features:
         from sklearn.cluster import MeanShift

@@ -63,7 +63,7 @@ def segment(
     given = {name: value for name, value in own.items() if value is not None}
     if others := sorted(set(given) - set(_OWN[method])):
         raise click.UsageError(f"{method} does not take {', '.join(f'--{name}' for name in others)}")
-    path = Path(source) if day is None else _mosaic(source, day, epsg, output_dir)
+    path = _image(source) if day is None else _mosaic(source, day, epsg, output_dir)
     picture = out or path.with_name(f"{path.stem}.{method}.png")
     if picture.suffix.lower() != ".png":
         raise click.BadParameter(f"{picture} should end in .png", param_hint="--out")
@@ -88,14 +88,24 @@ def segment(
     click.echo("{}: {} clusters of {}, found at {}; numbers in {}".format(picture, len(result.colours), *sizes, labels))
 
 
+def _image(name: str) -> Path:
+    path = Path(name)
+    if not path.exists():
+        raise FileNotFoundError(f"{name} is not there: name an image, or a layer and the day of it")
+    return path
+
+
 def _mosaic(name: str, day: date, epsg: int, output_dir: Path | None) -> Path:
     from heph_dagster.gibs.archive import mosaic_path
+    from heph_dagster.gibs.verify import check_sound
     from heph_dagster.settings import Settings
 
     settings = Settings()
     layer = settings.catalogue()[name]
     layer.grid(epsg)
-    return mosaic_path(output_dir or settings.data_dir, epsg, day, layer)
+    path = mosaic_path(output_dir or settings.data_dir, epsg, day, layer)
+    check_sound(path, epsg)
+    return path
 
 
 def _segmented(image: Image, method: str, given: dict[str, float]) -> Segmentation:

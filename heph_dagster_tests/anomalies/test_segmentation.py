@@ -109,9 +109,9 @@ def test_an_image_has_no_more_clusters_than_pixels() -> None:
         kmeans_segmentation(flags(2, 3), 7)
 
 
-@pytest.mark.parametrize("bandwidth", [0, -1, float("nan")])
+@pytest.mark.parametrize("bandwidth", [0, -1, float("nan"), float("inf")])
 def test_a_bandwidth_is_positive(bandwidth: float) -> None:
-    with pytest.raises(ValueError, match="the bandwidth of mean shift is positive, not"):
+    with pytest.raises(ValueError, match="the bandwidth of mean shift is positive and finite, not"):
         meanshift_segmentation(flags(), bandwidth)
 
 

@@ -11,6 +11,7 @@ import pytest
 from heph_dagster.gibs.archive import encode, mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import open_raster, read_palette, read_pixels, read_place
+from heph_dagster_tests.anomalies.painting import cut_off, painted
 from heph_dagster_tests.anomalies.test_segmentation import flags, parts
 from heph_dagster_tests.conftest import DAYS, EPSG, VIIRS, earth
 from heph_dagster_tests.test_cli import heph
@@ -72,7 +73,7 @@ def test_a_day_is_segmented_at_the_size_asked_for(tmp_path: Path, viirs: Layer) 
             "meanshift does not take --num_clusters, --seed",
         ),
         (["--num_clusters", 257], 1, "can be cut into 1 to 256 clusters, not into 257"),
-        (["--method", "meanshift", "--bandwidth", 0], 1, "the bandwidth of mean shift is positive, not 0.0"),
+        (["--method", "meanshift", "--bandwidth", 0], 1, "the bandwidth of mean shift is positive and finite, not 0.0"),
         (["--out", "map.jpg"], 2, "map.jpg should end in .png"),
     ],
 )
@@ -91,6 +92,10 @@ def test_the_image_itself_is_not_written_over(image: Path, tmp_path: Path) -> No
 
 def test_what_is_not_there_is_named(tmp_path: Path, viirs: Layer) -> None:
     path = mosaic_path(tmp_path / "data", EPSG, DAYS[0], viirs)
-    assert f"{path} cannot be read as an image" in heph("segment", VIIRS, DAYS[0], code=1).output
+    assert f"{path} is not there: download the day first" in heph("segment", VIIRS, DAYS[0], code=1).output
+    assert f"{VIIRS} is not there: name an image, or a layer and the day of it" in heph("segment", VIIRS, code=1).output
+    (tmp_path / "nothing.png").write_bytes(b"PNG")
     assert "nothing.png cannot be read as an image" in heph("segment", tmp_path / "nothing.png", code=1).output
+    cut_off(write_day(tmp_path / "data", viirs, EPSG, DAYS[0], painted(DAYS[0])))
+    assert f"{path}: 1 of 2 tiles are not what they were" in heph("segment", VIIRS, DAYS[0], code=1).output
     assert "unknown layer 'Nothing'" in heph("segment", "Nothing", DAYS[0], code=1).output
