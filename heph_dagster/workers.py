@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,8 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
         What takes their work; None without a scheduler: the work is then done in threads of this process.
 
     Raises:
-        WorkersError: The scheduler does not answer, has no workers, or `distributed` is not installed.
+        WorkersError: The scheduler does not answer, has no workers, or `distributed` is not installed; or in the block,
+            it went away or its workers died.
     """
     if scheduler is None:
         yield None
@@ -49,4 +50,15 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
     with client:
         if not client.scheduler_info()["workers"]:
             raise WorkersError(f"the dask scheduler at {scheduler} has no workers: start one with `dask worker`")
-        yield client.get_executor()
+        try:
+            # Not pure: the same block of the same day is looked at again, since the day may have been replaced.
+            yield client.get_executor(pure=False)
+        except library.KilledWorker as error:
+            raise WorkersError(
+                f"workers of the dask scheduler at {scheduler} die of their work: their logs tell why; "
+                "most often they need more memory"
+            ) from error
+        except CancelledError as error:
+            raise WorkersError(
+                f"the dask scheduler at {scheduler} went away: start it again, and run the same days again"
+            ) from error

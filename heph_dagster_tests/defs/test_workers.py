@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -58,6 +62,38 @@ def test_a_cluster_labels_days_as_threads_do(tmp_path: Path, viirs: Layer, sched
     assert alone == together
     assert b'"missing unexpected"' in alone[0]
     assert np.frombuffer(alone[2], np.uint8).any()
+
+
+def test_a_day_that_was_replaced_is_looked_at_again(tmp_path: Path, scheduler: str) -> None:
+    path = tmp_path / "day"
+    with workers(scheduler) as pool:
+        assert pool is not None
+        path.write_bytes(b"old")
+        first = pool.submit(Path.read_bytes, path)
+        assert first.result() == b"old"
+        path.write_bytes(b"new")
+        assert pool.submit(Path.read_bytes, path).result() == b"new"
+
+
+def result(address: str, work: Callable[..., Any], *args: Any, meanwhile: Callable[[], None] = lambda: None) -> Any:
+    with workers(address) as pool:
+        assert pool is not None
+        job = pool.submit(work, *args)
+        meanwhile()
+        return job.result()
+
+
+def test_workers_that_die_are_told(scheduler: str) -> None:
+    with pytest.raises(WorkersError, match=f"workers of the dask scheduler at {scheduler} die of their work"):
+        result(scheduler, os._exit, 1)
+
+
+def test_a_scheduler_that_goes_away_is_told() -> None:
+    with (
+        distributed.LocalCluster(n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        pytest.raises(WorkersError, match=f"scheduler at {cluster.scheduler_address} went away: start it again"),
+    ):
+        result(cluster.scheduler_address, signal.pause, meanwhile=cluster.close)
 
 
 def test_without_a_scheduler_there_is_no_cluster() -> None:
