@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,7 +55,8 @@ def work_through(context: dg.AssetExecutionContext, work: Callable[[date], Mappi
         except (HephError, ValueError, OSError) as error:
             failed[day] = error
 
-    with ThreadPoolExecutor() as pool:
+    # No more days than cores: each holds its image in memory, and takes all cores where it can.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(attempt, [date.fromisoformat(key) for key in context.partition_keys]))
     conclude(context, done, failed)
 
