@@ -109,9 +109,10 @@ class MosaicBrightness:
             except MosaicError:
                 self._opened["mosaic"] = None
             else:
-                # A worldwide day only: the tiles of a box do not begin at column 0.
-                whole = mosaic.compression == "JPEG" and mosaic.layout.window.size == self.size
-                self._opened["mosaic"] = mosaic if whole and not mosaic.layout.window.col else None
+                # A worldwide day only: the tiles of a box are counted from elsewhere.
+                window = mosaic.layout.window
+                whole = mosaic.compression == "JPEG" and window.size == self.size and not (window.col or window.row)
+                self._opened["mosaic"] = mosaic if whole else None
         found: Mosaic | None = self._opened["mosaic"]
         return found
 
