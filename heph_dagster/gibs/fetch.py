@@ -18,6 +18,7 @@ from heph_dagster.gibs.partial import PartialDay
 from heph_dagster.gibs.tiles import TileError, check_tile
 
 _EMPTY_TILE_TAG = "1000000000000"
+_KEEPERS = 2  # decoding takes most of the time, and releases the interpreter
 
 T = TypeVar("T")
 
@@ -91,8 +92,7 @@ async def fetch_tiles(fetch: Fetch) -> None:
             await in_thread(_keep_tiles, fetch, [each for each in _taken(arrived) if each is not None])
             raise
 
-    # Two of them: decoding takes most of the time, and releases the interpreter.
-    await together([ask_all(), keep(), keep()])
+    await together([ask_all(), *(keep() for _ in range(_KEEPERS))])
 
 
 def _taken(queue: asyncio.Queue[T]) -> list[T]:

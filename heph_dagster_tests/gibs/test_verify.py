@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from heph_dagster.cli import main
 from heph_dagster.files import temporary
+from heph_dagster.gibs import fetch as fetching
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.client import GibsClient
@@ -401,6 +402,8 @@ def test_mending_to_a_generation_that_a_crash_had_left_keeps_it(
 ) -> None:
     url, _, archive = server
     root = tmp_path / "data"
+    # Tiles are kept in the order in which they are asked for: a generation is named after their places, too.
+    monkeypatch.setattr(fetching, "_KEEPERS", 1)
     for name, value in {"GIBS_URL": url, "CONNECTIONS": "1"}.items():
         monkeypatch.setenv(f"HEPH_{name}", value)
     client, request = Settings().client(), DayRequest(viirs, EPSG, 1, root, refresh=True)
