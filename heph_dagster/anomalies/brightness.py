@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import TILE_SIZE, Tile
 from heph_dagster.gibs.mrf import Mosaic, MosaicError
-from heph_dagster.gibs.raster import JPEG_BLACK, Image, RasterError, brightest, open_raster, palette_of, read_dataset
+from heph_dagster.gibs.raster import (
+    JPEG_BLACK,
+    Image,
+    RasterError,
+    brightest,
+    open_raster,
+    palette_of,
+    raster_size,
+    read_dataset,
+)
 
 # The chunk of a JPEG tile in which MRF keeps an exact mask of what has no data (GDAL's MRF driver, "Zen").
 _ZEN, _ZEN_WITHIN = b"Zen\x00", 256
@@ -80,8 +89,10 @@ class MosaicBrightness:
         Raises:
             RasterError: The mosaic cannot be read.
         """
-        dataset = open_raster(self.path)
-        return dataset.RasterXSize, dataset.RasterYSize
+        if "size" not in self._opened:
+            self._opened["size"] = raster_size(self.path)
+        found: tuple[int, int] = self._opened["size"]
+        return found
 
     def read(self, rows: slice, cols: slice) -> NDArray[np.uint8]:
         """The brightness of a window: height x width.

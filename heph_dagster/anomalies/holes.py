@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Protocol
 
 import cv2
@@ -37,8 +38,8 @@ from heph_dagster.anomalies.runs import Runs
 from heph_dagster.anomalies.sphere import row_areas
 from heph_dagster.gibs.raster import JPEG_BLACK
 
-BLOCK = 2048
-"""Width and height of a block in px: 16 tiles."""
+BLOCK = 1024
+"""Width and height of a block in px: four tiles, and what is worked out of them fits into a processor's cache."""
 SMALLEST_HOLE_KM2 = 2500.0
 """Smaller black regions are taken for dark water and noise."""
 # In a JPEG no data is exactly black but near its edges, where it is as dark as dark water at most. On a real MODIS day
@@ -245,7 +246,13 @@ def _nothing(block: Block) -> _Regions:
 def _areas(look: _Look) -> NDArray[np.float64]:
     """Area of a pixel of each row of a block in whole m2, so that sums do not depend on their order."""
     width, height = look.image.size
-    areas: NDArray[np.float64] = np.rint(row_areas(height, width) * _M2)[look.block.rows]
+    return _rows_m2(height, width)[look.block.rows]
+
+
+@lru_cache(maxsize=4)
+def _rows_m2(height: int, width: int) -> NDArray[np.float64]:
+    areas: NDArray[np.float64] = np.rint(row_areas(height, width) * _M2)
+    areas.flags.writeable = False
     return areas
 
 
