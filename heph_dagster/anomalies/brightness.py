@@ -165,9 +165,3 @@ class MosaicBrightness:
             return opaque[pixels]
         values = pixels if pixels.ndim == 2 else pixels[..., 3] if pixels.shape[2] == 4 else brightest(pixels)
         return values if self.layer.format == "jpg" else (values > 0).astype(np.uint8) * np.uint8(255)
-
-
-def whole(source: Brightness) -> NDArray[np.uint8]:
-    """All of a day's brightness: height x width."""
-    width, height = source.size
-    return source.read(slice(0, height), slice(0, width))

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from heph_dagster.anomalies.brightness import Brightness
 from heph_dagster.gibs.archive import write_day
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import Image
@@ -45,3 +46,9 @@ def store(root: Path, layer: Layer, day: date, image: Image, labels: tuple[int, 
     mosaic = write_day(root, layer, EPSG, day, image)
     mosaic.with_suffix(".missing_data.json").write_text(json.dumps({"labels": labels}), "utf-8")
     return mosaic
+
+
+def whole(source: Brightness) -> np.ndarray:
+    """All of a day's brightness: height x width."""
+    width, height = source.size
+    return source.read(slice(0, height), slice(0, width))

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heph_dagster.anomalies.brightness import MosaicBrightness, whole
+from heph_dagster.anomalies.brightness import MosaicBrightness
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import JPEG_BLACK, RasterError, gdal, read_pixels
-from heph_dagster_tests.anomalies.painting import painted
+from heph_dagster_tests.anomalies.painting import painted, whole
 from heph_dagster_tests.conftest import DAYS, EPSG
 
 DAY = DAYS[0]

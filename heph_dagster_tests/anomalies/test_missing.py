@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from heph_dagster.anomalies.brightness import MosaicBrightness, whole
+from heph_dagster.anomalies.brightness import MosaicBrightness
 from heph_dagster.anomalies.gibs_ml import SIZE as GIBS_ML_SIZE
 from heph_dagster.anomalies.gibs_ml import find_holes as find_gibs_ml_holes
 from heph_dagster.anomalies.labels import Label, PixelClass
@@ -31,7 +31,7 @@ from heph_dagster.gibs.swath import pass_zenith
 from heph_dagster.gibs.synthetic import render_day
 from heph_dagster.gibs.synthetic.anomalies import Kind
 from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE
-from heph_dagster_tests.anomalies.painting import cut_off, painted
+from heph_dagster_tests.anomalies.painting import cut_off, painted, whole
 from heph_dagster_tests.anomalies.test_sphere import box
 from heph_dagster_tests.conftest import DAYS, EPSG, NO_DATA, TERRA, VIIRS, earth, swath_gaps
 
