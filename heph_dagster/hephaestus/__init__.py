@@ -1,0 +1,1 @@
+"""InSAR of volcanoes: annotations, interferograms on disk, masks, crops, splits, synthetic interferograms."""
