@@ -12,6 +12,7 @@ from heph_dagster.commands.demo import demo
 from heph_dagster.commands.dev import dev
 from heph_dagster.commands.download import download
 from heph_dagster.commands.export import export
+from heph_dagster.commands.insar import insar
 from heph_dagster.commands.label import label, labels
 from heph_dagster.commands.layers import days, layers
 from heph_dagster.commands.options import Group
@@ -28,7 +29,8 @@ def main() -> None:
 
 
 for command in (
-    adopt, archive, check, days, demo, dev, download, export, label, labels, layers, prune, run, segment, serve, verify,
+    adopt, archive, check, days, demo, dev, download, export, insar, label, labels, layers, prune, run, segment,
+    serve, verify,
 ):  # fmt: skip
     main.add_command(command)
 

@@ -1,0 +1,16 @@
+"""`heph insar`: annotations and interferograms of volcanoes."""
+
+from __future__ import annotations
+
+import click
+
+from heph_dagster.commands.insar_import import import_annotations
+from heph_dagster.commands.options import Group
+
+
+@click.group(cls=Group)
+def insar() -> None:
+    """Interferograms of volcanoes: annotations, crops, pictures."""
+
+
+insar.add_command(import_annotations)

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from heph_dagster.cli import main
+from heph_dagster.hephaestus.annotations import AnnotationsError, load_annotations, read_annotations, write_annotations
+from heph_dagster.hephaestus.sources import SourceError, leaves_folder
+from heph_dagster_tests.conftest import REAL_DATA
+from heph_dagster_tests.hephaestus.records import deformed, quiet, write_records
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_records(tmp_path / "annotations", quiet(3), deformed(12), quiet(5, is_crowd=1), quiet(6, confidence=9))
+
+
+def zipped(folder: Path, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.iterdir(), reverse=True):
+            archive.write(file, f"annotations/{file.name}")
+    return path
+
+
+def tarred(folder: Path, path: Path) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder, "annotations")
+    return path
+
+
+def test_every_file_is_an_annotation_or_a_reject(folder: Path) -> None:
+    (folder / "broken.json").write_bytes(b"{")
+    (folder / "notes.txt").write_text("not one of them")
+    (folder / "._3.json").write_bytes(b"\0")
+    read = read_annotations(folder)
+    assert [each.unique_id for each in read.annotations] == [3, 5, 12]
+    assert read.sources == ("3.json", "5.json", "12.json")
+    assert [(each.source, each.reason[:13]) for each in read.rejects] == [
+        ("6.json", "confidence: I"),
+        ("broken.json", "it is no JSON"),
+    ]
+    assert [(name, repair.field) for name, repair in read.repairs] == [("5.json", "is_crowd")]
+    assert read.ignored == ("._3.json", "notes.txt")
+    assert read.counts() == {"annotations": 3, "deformations": 2, "repairs": 1, "rejects": 2}
+
+
+def test_a_zip_and_a_tar_read_as_the_folder(folder: Path, tmp_path: Path) -> None:
+    expected = [each.record() for each in read_annotations(folder).annotations]
+    for archive in (zipped(folder, tmp_path / "a.zip"), tarred(folder, tmp_path / "a.tar.gz")):
+        read = read_annotations(archive)
+        assert [each.record() for each in read.annotations] == expected
+        assert [each.source for each in read.rejects] == ["annotations/6.json"]
+
+
+def test_the_order_in_an_archive_does_not_matter(folder: Path, tmp_path: Path) -> None:
+    digests = {read_annotations(make(folder, tmp_path / "a")).digest for make in (zipped, tarred)}
+    assert len(digests) == 1
+
+
+def test_paths_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
+    content = json.dumps(quiet(1)).encode()
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("../1.json", "/var/1.json"):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+        link = tarfile.TarInfo("link.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a/../../1.json", content)
+        archive.writestr("..\\1.json", content)
+    for name, names in (
+        ("a.tar", ["../1.json", "/var/1.json", "link.json"]),
+        ("a.zip", ["..\\1.json", "a/../../1.json"]),
+    ):
+        read = read_annotations(tmp_path / name)
+        assert not read.annotations
+        assert [each.source for each in read.rejects] == names
+        assert {each.reason for each in read.rejects} == {"its path leaves the folder, or it is no plain file"}
+    assert {path.name for path in tmp_path.rglob("*.json")} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "outside"),
+    [("a/b.json", False), ("a..b/c.json", False), ("a/../b.json", True), ("C:\\b.json", True), ("//host/b.json", True)],
+)
+def test_names_that_leave_a_folder_are_known(name: str, *, outside: bool) -> None:
+    assert leaves_folder(name) is outside
+
+
+def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    write_records(tmp_path / "elsewhere", quiet(99))
+    (folder / "99.json").symlink_to(tmp_path / "elsewhere" / "99.json")
+    assert "it is a link that leaves the folder" in [each.reason for each in read_annotations(folder).rejects]
+
+
+def test_a_copy_is_rejected_and_the_file_named_by_its_id_is_kept(folder: Path) -> None:
+    (folder / "0 copy.json").write_bytes((folder / "3.json").read_bytes())
+    read = read_annotations(folder)
+    assert next((each.source, each.reason) for each in read.rejects) == ("0 copy.json", "it is a copy of 3.json")
+    assert read.sources[0] == "3.json"
+
+
+def test_two_annotations_of_one_id_are_both_rejected(folder: Path) -> None:
+    (folder / "other.json").write_text(json.dumps(quiet(3, phase="Unrest")), "utf-8")
+    read = read_annotations(folder)
+    assert [each.unique_id for each in read.annotations] == [5, 12]
+    reasons = {each.source: each.reason for each in read.rejects}
+    assert reasons["3.json"] == reasons["other.json"]
+    assert reasons["3.json"] == "uniqueID 3 stands in 3.json, other.json, which differ: keep the right one"
+
+
+def test_damaged_members_of_a_zip_are_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("1.json", json.dumps(quiet(1)))
+        archive.writestr("2.json", json.dumps(quiet(2)))
+    path.write_bytes(path.read_bytes().replace(b'"uniqueID": 1', b'"uniqueID": 4'))
+    read = read_annotations(path)
+    assert [each.unique_id for each in read.annotations] == [2]
+    assert read.rejects[0].reason.startswith("it cannot be read: Bad CRC-32")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.zip", None, "is not there: name a folder, a zip or a tar"),
+        ("page.zip", b"<html>", "is no folder, zip or tar, or is cut off: download it again"),
+    ],
+)
+def test_what_is_no_archive_is_an_error(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SourceError, match=message):
+        read_annotations(path)
+
+
+def test_a_tar_that_is_cut_off_is_an_error(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.gz"
+    content = gzip.decompress(tarred(folder, path).read_bytes())
+    path.write_bytes(gzip.compress(content)[:-200])
+    with pytest.raises(SourceError, match=r"a\.tar\.gz is damaged after .* members"):
+        read_annotations(path)
+
+
+def test_tables_hold_all_that_was_read(folder: Path, tmp_path: Path) -> None:
+    read = read_annotations(folder)
+    write_annotations(tmp_path / "out", read)
+    assert [each.record() for each in load_annotations(tmp_path / "out")] == [e.record() for e in read.annotations]
+    rows = pq.read_table(tmp_path / "out" / "annotations.parquet").to_pylist()
+    assert [row["source"] for row in rows] == ["3.json", "5.json", "12.json"]
+    assert rows[2]["deformations"] == 2
+    patterns = pq.read_table(tmp_path / "out" / "deformations.parquet").to_pylist()
+    assert [(row["unique_id"], row["index"], row["class"], row["intensity"]) for row in patterns] == [
+        (12, 0, 1, "High"),
+        (12, 1, 5, None),
+    ]
+    (repair,) = pq.read_table(tmp_path / "out" / "annotation_repairs.parquet").to_pylist()
+    assert repair == {"source": "5.json", "field": "is_crowd", "was": "1", "now": "0", "reason": "there are 0 polygons"}
+    (reject,) = pq.read_table(tmp_path / "out" / "annotation_rejects.parquet").to_pylist()
+    assert reject["source"] == "6.json"
+
+
+def test_only_some_frames_are_loaded(tmp_path: Path) -> None:
+    source = write_records(tmp_path / "in", quiet(1), quiet(2, frameID="144A_SM_REUN_S6"))
+    write_annotations(tmp_path, read_annotations(source))
+    assert [each.unique_id for each in load_annotations(tmp_path, ["144A_SM_REUN_S6"])] == [2]
+
+
+def test_tables_of_different_imports_are_an_error(folder: Path, tmp_path: Path) -> None:
+    write_annotations(tmp_path / "a", read_annotations(folder))
+    (folder / "3.json").unlink()
+    write_annotations(tmp_path / "b", read_annotations(folder))
+    (tmp_path / "a" / "annotations.parquet").replace(tmp_path / "b" / "annotations.parquet")
+    with pytest.raises(AnnotationsError, match="are of different imports: import again"):
+        load_annotations(tmp_path / "b")
+    with pytest.raises(AnnotationsError, match=r"annotations\.parquet is not there: import annotations first"):
+        load_annotations(tmp_path / "a")
+
+
+def test_the_command_prints_the_four_counts(folder: Path, tmp_path: Path) -> None:
+    arguments: list[Any] = ["insar", "import", str(folder), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, [*arguments, "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.output) == {"annotations": 3, "deformations": 2, "repairs": 1, "rejects": 1}
+    told = CliRunner().invoke(main, arguments).output.splitlines()
+    assert told[1] == "repaired 5.json: is_crowd 1 -> 0: there are 0 polygons"
+    assert told[2].startswith("rejected 6.json: confidence: ")
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["insar", "import", str(tmp_path / "none")])
+    assert result.exit_code == 1
+    assert "name a folder, a zip or a tar of annotation files" in result.output
+
+
+def test_all_real_annotations_are_read() -> None:
+    archive = REAL_DATA / "hephaestus" / "annotations.tar.gz"
+    if not archive.exists():
+        pytest.skip(f"{archive} is not there")
+    assert read_annotations(archive).counts() == {
+        "annotations": 15935,
+        "deformations": 1800,
+        "repairs": 0,
+        "rejects": 0,
+    }
