@@ -55,14 +55,11 @@ def check_png(data: bytes) -> PngHeader:
     """
     if not data.startswith(PNG_SIGNATURE):
         raise PngError(f"it is not a PNG: it begins with {data[:8]!r}" if data else "it is empty")
-    header, palette, pixels = b"", b"", False
-    for name, body in _chunks(data):
-        if name == b"IHDR":
-            header = bytes(body)
-        elif name == b"PLTE":
-            palette = bytes(body)
-        pixels |= name == b"IDAT"
-    if len(header) != 13 or not pixels:
+    chunks = dict(png_chunks(data))
+    if b"IEND" not in chunks:
+        raise PngError(f"the PNG is cut short after {len(data)} bytes")
+    header, palette = chunks.get(b"IHDR", b""), bytes(chunks.get(b"PLTE", b""))
+    if len(header) != 13 or b"IDAT" not in chunks:
         raise PngError(f"the PNG has no {'pixels' if len(header) == 13 else 'header'}")
     width, height, depth, code = struct.unpack(">IIBB", header[:10])
     colour = _COLOURS.get(code)
@@ -72,17 +69,23 @@ def check_png(data: bytes) -> PngHeader:
     return PngHeader(width, height, depth, colour, grey)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Names and contents of the chunks up to the end marker."""
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Names and contents of a PNG's chunks, up to its end marker or the end of the data.
+
+    Args:
+        data: A PNG, or what it begins with.
+
+    Raises:
+        PngError: The data end within a chunk, or a checksum is wrong.
+    """
     view, position, name = memoryview(data), len(PNG_SIGNATURE), b""
-    while name != b"IEND":
-        if position + 12 > len(data):
-            raise PngError(f"the PNG is cut short after {len(data)} bytes")
-        size, name = struct.unpack_from(">I4s", data, position)
-        end = position + 8 + size
+    while position < len(data) and name != b"IEND":
+        body = position + 8
+        size, name = struct.unpack_from(">I4s", data, position) if body <= len(data) else (0, b"")
+        end = body + size
         if end + 4 > len(data):
             raise PngError(f"the PNG is cut short after {len(data)} bytes")
         if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise PngError(f"the PNG is damaged: chunk {name!r} at byte {position} has another checksum")
-        yield name, view[position + 8 : end]
+        yield name, view[body:end]
         position = end + 4
