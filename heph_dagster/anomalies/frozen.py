@@ -27,7 +27,7 @@ from heph_dagster.gibs.grid import TILE_SIZE, Window, grid
 from heph_dagster.gibs.manifest import Published
 from heph_dagster.gibs.mrf import Mosaic, MosaicError
 from heph_dagster.gibs.orbit import REPEAT_DAYS
-from heph_dagster.gibs.tiles import PNG_SIGNATURE
+from heph_dagster.png import PNG_SIGNATURE
 
 METHOD = "tile-digests"
 VERSION = "1"

@@ -15,7 +15,7 @@ from heph_dagster.gibs.archive import import_image, mosaic_path
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.periods import parse_day
 from heph_dagster.gibs.raster import RasterError, gdal
-from heph_dagster.gibs.tiles import PNG_SIGNATURE
+from heph_dagster.png import PNG_SIGNATURE
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 _SIGNATURES = (b"\xff\xd8\xff", PNG_SIGNATURE, b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import simplejpeg
 
 from heph_dagster.gibs.grid import TILE_SIZE
+from heph_dagster.png import PNG_SIGNATURE, PngError, png_chunks
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_KEYS = {0: ">H", 2: ">HHH"}
 # First column and row of each pass of an interlaced PNG, and the steps to the next ones.
@@ -84,6 +83,8 @@ def read_header(data: bytes) -> TileHeader:
             return _jpeg_header(data)
     except TileError:
         raise
+    except PngError as error:
+        raise TileError(str(error)) from None
     except (struct.error, IndexError, ValueError):
         raise TileError(f"the image is cut short after {len(data)} bytes") from None
     raise TileError(f"{len(data)} bytes that are neither JPEG nor PNG, beginning with {data[:24]!r}")
@@ -122,19 +123,6 @@ def to_rgba(data: bytes) -> bytes:
     return target.getvalue()
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names and contents of a PNG's chunks, having compared their checksums."""
-    position = len(PNG_SIGNATURE)
-    while position < len(data):
-        size, name = struct.unpack(">I4s", data[position : position + 8])
-        end = position + 8 + size
-        (checksum,) = struct.unpack(">I", data[end : end + 4])
-        if zlib.crc32(data[position + 4 : end]) != checksum:
-            raise TileError(f"the PNG is damaged: chunk {name!r} has another checksum")
-        yield name, data[position + 8 : end]
-        position = end + 4
-
-
 def _check_png(data: bytes) -> None:
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     bits = depth * _PNG_BANDS[colour]
@@ -143,10 +131,10 @@ def _check_png(data: bytes) -> None:
     expected = sum(rows * (1 + -(-cols * bits // 8)) for cols, rows in sizes)
     inflating = zlib.decompressobj()
     try:
-        packed = b"".join(body for name, body in _chunks(data) if name == b"IDAT")
+        packed = b"".join(body for name, body in png_chunks(data) if name == b"IDAT")
         # One byte more tells that there is more; all of it might fill the memory.
         pixels = len(inflating.decompress(packed, expected + 1))
-    except (struct.error, zlib.error) as error:
+    except (PngError, zlib.error) as error:
         raise TileError(f"the PNG cannot be decoded: {error}") from None
     if pixels != expected or not inflating.eof:
         found = "more" if pixels > expected else "fewer" if pixels < expected else "no end"
@@ -169,14 +157,14 @@ def _png_header(data: bytes) -> TileHeader:
 
 
 def _png_key(before: bytes, colour: int, depth: int) -> tuple[int, ...] | None:
-    transparent = dict(_chunks(before)).get(b"tRNS")
+    transparent = dict(png_chunks(before)).get(b"tRNS")
     if transparent is None:
         return None
     return tuple(sample & ((1 << depth) - 1) for sample in struct.unpack(_PNG_KEYS[colour], transparent))
 
 
 def _png_palette(before: bytes) -> Palette:
-    chunks = dict(_chunks(before))
+    chunks = dict(png_chunks(before))
     colours, alphas = chunks.get(b"PLTE", b""), chunks.get(b"tRNS", b"")
     return tuple((*colours[3 * i : 3 * i + 3], alphas[i] if i < len(alphas) else 255) for i in range(len(colours) // 3))
 

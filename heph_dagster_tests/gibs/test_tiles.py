@@ -13,7 +13,8 @@ import pytest
 from PIL import Image as Pillow
 
 from heph_dagster.gibs.archive import encode
-from heph_dagster.gibs.tiles import PNG_SIGNATURE, TileError, TileType, check_tile, read_header, to_rgba
+from heph_dagster.gibs.tiles import TileError, TileType, check_tile, read_header, to_rgba
+from heph_dagster.png import PNG_SIGNATURE
 
 RGB = np.full((40, 60, 3), 90, np.uint8)
 

@@ -1,0 +1,130 @@
+"""Interferograms on disk: where they are in a raw archive, and their pixels.
+
+A raw archive has a folder for each pair of radar images, `{frame}/interferograms/{primary}_{secondary}/`, and in it an
+interferogram and a coherence map. Two layouts are read:
+
+- `InSAR.png` and `Coherence.png`, as the data set describes itself;
+- `{dates}.geo.diff.png` and `{dates}.geo.cc.png`, as LiCSAR names its products and the archive has them.
+
+Where a folder has a file in both, the second one is taken: it tells by its name which pair it is of.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from heph_dagster.errors import HephError
+from heph_dagster.hephaestus.frames import Frame
+from heph_dagster.png import PngError, check_png
+
+Image: TypeAlias = NDArray[np.uint8]
+_DATES = re.compile(r"[0-9]{8}_[0-9]{8}")
+
+
+class InterferogramError(HephError):
+    """An image of a raw archive that cannot be read."""
+
+
+class Layout(StrEnum):
+    """How the files of a pair are named; the first that has a file gives it."""
+
+    LICSAR = "licsar"
+    PLAIN = "plain"
+
+    def paths(self, folder: Path) -> tuple[Path, Path]:
+        """Where the interferogram and the coherence of a folder are in this layout."""
+        if self is Layout.LICSAR:
+            return folder / f"{folder.name}.geo.diff.png", folder / f"{folder.name}.geo.cc.png"
+        return folder / "InSAR.png", folder / "Coherence.png"
+
+
+class ImagePaths(NamedTuple):
+    """The images of a pair, None for one that is not on disk."""
+
+    interferogram: Path | None
+    coherence: Path | None
+
+
+def interferogram_folder(raw: Path, frame: str) -> Path:
+    """The folder of a raw archive with a folder for each pair of a frame.
+
+    Raises:
+        ValueError: It is no frame ID.
+    """
+    return raw / Frame(frame).id / "interferograms"
+
+
+def find_images(raw: Path, frame: str, dates: str) -> ImagePaths:
+    """The images of a pair, in either layout.
+
+    Args:
+        raw: Root of the archive.
+        frame: ID of the frame.
+        dates: The days of the radar images, `20181128_20181204`.
+
+    Raises:
+        ValueError: It is no frame ID, or no pair of days.
+    """
+    if not _DATES.fullmatch(dates):
+        raise ValueError(f"{dates!r} is not a pair of days as folders are named: YYYYMMDD_YYYYMMDD")
+    folder = interferogram_folder(raw, frame) / dates
+    candidates = zip(*(layout.paths(folder) for layout in Layout), strict=True)
+    return ImagePaths(*(next((path for path in paths if path.is_file()), None) for paths in candidates))
+
+
+def read_interferogram(path: Path) -> Image:
+    """The colours of an interferogram.
+
+    Args:
+        path: The PNG; grey levels become equal red, green and blue, and transparency is dropped.
+
+    Returns:
+        RGB, H x W x 3.
+
+    Raises:
+        InterferogramError: It is not there, or damaged.
+    """
+    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def read_coherence(path: Path) -> Image:
+    """A coherence map.
+
+    Args:
+        path: The PNG; of colours the luma is taken.
+
+    Returns:
+        H x W, from 0 (no coherence) to 255.
+
+    Raises:
+        InterferogramError: It is not there, or damaged.
+    """
+    return _decode(path, cv2.IMREAD_GRAYSCALE)
+
+
+def _decode(path: Path, mode: int) -> Image:
+    remedy = "put the file of the raw archive there again (`heph insar download raw` keeps what is sound)"
+    try:
+        data = path.read_bytes()
+        check_png(data)
+    except FileNotFoundError as error:
+        raise InterferogramError(f"{path} is not there: {remedy}") from error
+    except OSError as error:
+        raise InterferogramError(f"{path} cannot be read: {error.strerror}") from error
+    except PngError as error:
+        raise InterferogramError(f"{path} cannot be read: {error}; {remedy}") from error
+    # A tag that turns the picture would part it from its header and its polygons.
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:  # a header that asks for too much memory
+        raise InterferogramError(f"{path} cannot be read: {error.err}; {remedy}") from error
+    if image is None:
+        raise InterferogramError(f"{path} cannot be read: its pixels cannot be decoded; {remedy}")
+    return image
