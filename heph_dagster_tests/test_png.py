@@ -1,4 +1,4 @@
-"""What a PNG says of itself, and damage found without decoding."""
+"""What a PNG says of itself, damage found without decoding, and its pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heph_dagster.png import PNG_SIGNATURE, PngError, PngHeader, check_png
+from heph_dagster.png import PNG_SIGNATURE, PngError, PngHeader, check_png, decode_png, encode_png, png_chunks
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 
@@ -84,3 +84,61 @@ def test_all_damage_is_found() -> None:
 def test_errors(data: bytes, message: str) -> None:
     with pytest.raises(PngError, match=message):
         check_png(data)
+
+
+@pytest.mark.parametrize("filters", [cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_ALL_FILTERS])
+@pytest.mark.parametrize("shape", [(5, 7, 3), (64, 33, 3), (5, 7), (64, 33)])
+def test_pixels_of_any_filters_are_decoded(shape: tuple[int, ...], filters: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_FILTER, filters])[1].tobytes()
+    if len(shape) == 2:
+        data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_FILTER, filters])[1].tobytes()
+        assert (decode_png(data, grey=True) == image).all()
+        assert (decode_png(data) == image[..., None]).all()
+    else:
+        assert (decode_png(data) == image).all()
+        assert (decode_png(data, grey=True) == cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)).all()
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "1", "I;16"])
+def test_pixels_of_any_kind_are_decoded_as_opencv_does(mode: str) -> None:
+    levels = np.arange(48, dtype=np.uint16).reshape(6, 8)
+    if mode == "I;16":
+        picture = Image.fromarray(levels * 1000)
+    else:
+        picture = Image.fromarray((levels * 5).astype(np.uint8)).convert(mode)
+    file = io.BytesIO()
+    picture.save(file, "png")
+    expected = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    assert (decode_png(file.getvalue()) == expected[..., ::-1]).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), (64, 33), (1, 1)])
+def test_pixels_survive_encoding(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    data = encode_png(image)
+    assert (decode_png(data, grey=len(shape) == 2) == image).all()
+    by_opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert (by_opencv == (image[..., ::-1] if len(shape) == 3 else image)).all()
+
+
+def test_pixels_that_cannot_be_inflated_are_an_error() -> None:
+    data = encode_png(np.zeros((4, 4), np.uint8))
+    (body,) = [bytes(body) for name, body in png_chunks(data) if name == b"IDAT"]
+    wrong = b"\0" * len(body)
+    damaged = data.replace(body, wrong).replace(
+        struct.pack(">I", zlib.crc32(b"IDAT" + body)), struct.pack(">I", zlib.crc32(b"IDAT" + wrong))
+    )
+    with pytest.raises(PngError, match="the pixels of the PNG cannot be inflated"):
+        decode_png(damaged)
+
+
+def test_fewer_pixels_than_the_header_says_are_an_error() -> None:
+    data = encode_png(np.zeros((4, 4, 3), np.uint8))
+    header = data[12:29]
+    wrong = header.replace(struct.pack(">I", 4), struct.pack(">I", 5), 1)
+    short = data.replace(header, wrong).replace(
+        struct.pack(">I", zlib.crc32(header)), struct.pack(">I", zlib.crc32(wrong))
+    )
+    with pytest.raises(PngError, match="the pixels of the PNG"):
+        decode_png(short)

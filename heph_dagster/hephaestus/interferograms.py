@@ -16,13 +16,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.frames import Frame
-from heph_dagster.png import PngError, check_png
+from heph_dagster.png import PngError, decode_png
 
 Image: TypeAlias = NDArray[np.uint8]
 _DATES = re.compile(r"[0-9]{8}_[0-9]{8}")
@@ -91,7 +90,7 @@ def read_interferogram(path: Path) -> Image:
     Raises:
         InterferogramError: It is not there, or damaged.
     """
-    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return _decode(path, grey=False)
 
 
 def read_coherence(path: Path) -> Image:
@@ -106,25 +105,16 @@ def read_coherence(path: Path) -> Image:
     Raises:
         InterferogramError: It is not there, or damaged.
     """
-    return _decode(path, cv2.IMREAD_GRAYSCALE)
+    return _decode(path, grey=True)
 
 
-def _decode(path: Path, mode: int) -> Image:
+def _decode(path: Path, *, grey: bool) -> Image:
     remedy = "put the file of the raw archive there again (`heph insar download raw` keeps what is sound)"
     try:
-        data = path.read_bytes()
-        check_png(data)
+        return decode_png(path.read_bytes(), grey=grey)
     except FileNotFoundError as error:
         raise InterferogramError(f"{path} is not there: {remedy}") from error
     except OSError as error:
         raise InterferogramError(f"{path} cannot be read: {error.strerror}") from error
     except PngError as error:
         raise InterferogramError(f"{path} cannot be read: {error}; {remedy}") from error
-    # A tag that turns the picture would part it from its header and its polygons.
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:  # a header that asks for too much memory
-        raise InterferogramError(f"{path} cannot be read: {error.err}; {remedy}") from error
-    if image is None:
-        raise InterferogramError(f"{path} cannot be read: its pixels cannot be decoded; {remedy}")
-    return image
