@@ -120,7 +120,7 @@ def decode_png(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
     chunks = list(png_chunks(data))
     try:
         rows = isal_zlib.decompress(b"".join(body for name, body in chunks if name == b"IDAT"))
-    except isal_zlib.IsalError as error:
+    except isal_zlib.error as error:  # type: ignore[misc]  # isal's stub calls the class an instance
         raise PngError(f"the pixels of the PNG cannot be inflated: {error}") from error
     plain = dict(chunks)[b"IHDR"][8:] == bytes((8, 0 if grey else 2, 0, 0, 0))
     # Where nothing is filtered, the rows are the pixels.
