@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
-_AHEAD = 8
 
 
 @dataclass(frozen=True)
@@ -41,27 +34,6 @@ def blocks_of(size: tuple[int, int], side: int) -> list[list[Block]]:
     """
     across, down = ([slice(start, min(start + side, length)) for start in range(0, length, side)] for length in size)
     return [[Block(rows, cols) for cols in across] for rows in down]
-
-
-def in_order(pool: Executor, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-    """Results of jobs in their order, a few jobs ahead of whom they are for: results do not heap up.
-
-    Args:
-        pool: Threads, processes, or the workers of a cluster (`distributed.Client.get_executor`).
-        work: What is done; for processes, a function of a module.
-        jobs: What it is done to.
-    """
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(work, job))
-            if len(waiting) >= _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 @dataclass(frozen=True)

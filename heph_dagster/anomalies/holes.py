@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heph_dagster.anomalies.blocks import Block, Edges, blocks_of, in_order, join
+from heph_dagster.anomalies.blocks import Block, Edges, blocks_of, join
 from heph_dagster.anomalies.brightness import Brightness
 from heph_dagster.anomalies.expectation import Expectation
 from heph_dagster.anomalies.labels import PixelClass
@@ -37,6 +37,7 @@ from heph_dagster.anomalies.places import (
 from heph_dagster.anomalies.runs import Runs
 from heph_dagster.anomalies.sphere import row_areas
 from heph_dagster.gibs.raster import JPEG_BLACK
+from heph_dagster.pools import in_order
 
 BLOCK = 1024
 """Width and height of a block in px: four tiles, and what is worked out of them fits into a processor's cache."""

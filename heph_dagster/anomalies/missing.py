@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from heph_dagster.anomalies.blocks import Block, blocks_of, in_order
+from heph_dagster.anomalies.blocks import Block, blocks_of
 from heph_dagster.anomalies.brightness import Brightness, ImageBrightness
 from heph_dagster.anomalies.expectation import Expectation, expect, nominal_zenith
 from heph_dagster.anomalies.holes import BLOCK, SMALLEST_HOLE_KM2, ClassMask, find_holes
@@ -25,6 +25,7 @@ from heph_dagster.gibs.orbit import SATELLITES
 from heph_dagster.gibs.raster import JPEG_BLACK
 from heph_dagster.gibs.sun import DAY_S, eclipse_obscuration_grid, may_eclipse
 from heph_dagster.gibs.swath import coverage
+from heph_dagster.pools import in_order
 
 VERSION = "3"
 

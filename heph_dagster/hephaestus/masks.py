@@ -80,16 +80,14 @@ def footprint(polygon: Polygon, width: int, height: int) -> Footprint:
         height: Rows.
     """
     vertices = np.trunc(polygon).astype(np.int32)
-    low = np.maximum(vertices.min(axis=0), 0)
-    high = np.minimum(vertices.max(axis=0) + 1, (width, height))
     cut = bool((vertices < 0).any() or (vertices >= (width, height)).any())
-    if (low >= high).any():
-        return Footprint(0, 0, np.zeros((0, 0), bool), cut)
+    # What OpenCV draws of lines that leave an image depends on where it ends.
+    low, high = (
+        (np.array((0, 0)), np.array((width, height))) if cut else (vertices.min(axis=0), vertices.max(axis=0) + 1)
+    )
     pixels = np.zeros((high - low)[::-1], np.uint8)
     cv2.fillPoly(pixels, [vertices - low], 1)
-    if not cut:
-        return Footprint(int(low[0]), int(low[1]), pixels.view(bool), cut)
-    x, y, columns, rows = cv2.boundingRect(pixels)
+    x, y, columns, rows = cv2.boundingRect(pixels) if cut else (0, 0, *(high - low))
     inside = pixels[y : y + rows, x : x + columns].view(bool)
     return Footprint(int(low[0]) + x, int(low[1]) + y, inside, cut)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from heph_dagster.anomalies.blocks import Edges, blocks_of, in_order, join
+from heph_dagster.anomalies.blocks import Edges, blocks_of, join
 from heph_dagster.anomalies.brightness import ImageBrightness
 from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.anomalies.missing import ImageClasses, MissingData, search
@@ -72,20 +72,6 @@ def test_runs_and_masks_are_the_same() -> None:
     np.testing.assert_array_equal(runs.mask(slice(0, 90), slice(0, 180)), mask > 0)
     np.testing.assert_array_equal(runs.mask(slice(11, 50), slice(30, 99)), mask[11:50, 30:99] > 0)
     assert sum(len(each.row) for each in runs.split()) == len(runs.row)
-
-
-def test_results_come_in_order_and_only_a_few_ahead() -> None:
-    begun = []
-    with ThreadPoolExecutor(2) as pool:
-        results = in_order(pool, lambda job: begun.append(job) or job, range(100))
-        assert [next(results) for _ in range(3)] == [0, 1, 2]
-        assert len(begun) <= 12
-        results.close()
-
-
-def test_an_error_in_a_block_is_raised_where_results_are_taken() -> None:
-    with ThreadPoolExecutor(2) as pool, pytest.raises(ZeroDivisionError):
-        list(in_order(pool, lambda job: 1 // job, [2, 1, 0, 3]))
 
 
 @pytest.fixture(scope="module")

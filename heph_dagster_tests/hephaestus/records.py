@@ -6,6 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from heph_dagster.hephaestus.interferograms import Image, Layout
+from heph_dagster.png import encode_png
+
 SQUARE = [10.5, 20.5, 40.5, 20.5, 40.5, 60.5, 10.5, 60.5]
 OTHER = [100.0, 100.0, 130.0, 100.0, 115.0, 130.0]
 
@@ -57,3 +62,15 @@ def write_records(folder: Path, *records: dict[str, Any]) -> Path:
     for record in records:
         (folder / f"{record['uniqueID']}.json").write_text(json.dumps(record), "utf-8")
     return folder
+
+
+def write_pair(raw: Path, record: dict[str, Any], width: int, height: int, layout: Layout = Layout.LICSAR) -> Image:
+    """Put a random interferogram of a record into a raw archive, with its coherence; returns its RGB."""
+    rng = np.random.default_rng([record["uniqueID"], width, height])
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    dates = f"{record['primary_date']}_{record['secondary_date']}"
+    interferogram, coherence = layout.paths(raw / record["frameID"] / "interferograms" / dates)
+    interferogram.parent.mkdir(parents=True, exist_ok=True)
+    interferogram.write_bytes(encode_png(image))
+    coherence.write_bytes(encode_png(image[..., 0]))
+    return image

@@ -1,0 +1,99 @@
+"""Crops of annotations from a raw archive: images are read once each, and what cannot be cropped is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+
+from heph_dagster.hephaestus.annotation import Annotation
+from heph_dagster.hephaestus.crops import CROP_SIZE, Crop, CropReject, crops_of
+from heph_dagster.hephaestus.interferograms import (
+    Image,
+    InterferogramError,
+    find_images,
+    interferogram_folder,
+    read_coherence,
+    read_interferogram,
+)
+from heph_dagster.pools import in_order
+
+
+def make_crops(
+    raw: Path,
+    annotations: Iterable[Annotation],
+    *,
+    seed: int,
+    size: int = CROP_SIZE,
+    coherence: bool = True,
+    pool: Executor | None = None,
+    on_annotation: Callable[[], None] | None = None,
+) -> Iterator[Crop | CropReject]:
+    """The crops of annotated interferograms.
+
+    Args:
+        raw: Root of the raw archive.
+        annotations: What was said of the interferograms; crops come in their order.
+        seed: Another seed places crops elsewhere.
+        size: Columns and rows of a crop.
+        coherence: Whether to cut the coherence, too.
+        pool: What reads images; the caller's thread by default.
+        on_annotation: Is called after each.
+
+    Yields:
+        Each crop, or the reason why it cannot be made: the interferogram is missing or damaged, or as of `crops_of`. A
+        coherence that cannot be used is left out, and the crop's warning tells why.
+    """
+    work = partial(_crops, raw, seed=seed, size=size, coherence=coherence)
+    for results in map(work, annotations) if pool is None else in_order(pool, work, annotations):
+        yield from results
+        if on_annotation is not None:
+            on_annotation()
+
+
+def _crops(raw: Path, annotation: Annotation, *, seed: int, size: int, coherence: bool) -> list[Crop | CropReject]:
+    try:
+        image = read_annotated(raw, annotation)
+    except InterferogramError as error:
+        return [CropReject(annotation.unique_id, None, str(error))]
+    path = find_images(raw, annotation.frame, annotation.dates).coherence
+    coherence_map, warning = _read_coherence(path, image) if coherence else (None, None)
+    return list(crops_of(annotation, image, coherence_map, seed=seed, size=size, warning=warning))
+
+
+def read_annotated(raw: Path, annotation: Annotation) -> Image:
+    """The interferogram of an annotation.
+
+    Args:
+        raw: Root of the raw archive.
+        annotation: What was said of the interferogram.
+
+    Returns:
+        RGB, H x W x 3.
+
+    Raises:
+        InterferogramError: It is not there, or damaged.
+    """
+    path = find_images(raw, annotation.frame, annotation.dates).interferogram
+    if path is None:
+        folder = interferogram_folder(raw, annotation.frame) / annotation.dates
+        raise InterferogramError(
+            f"there is no interferogram in {folder}: put {annotation.dates}.geo.diff.png or InSAR.png there "
+            "(`heph insar download raw`)"
+        )
+    return read_interferogram(path)
+
+
+def _read_coherence(path: Path | None, image: Image) -> tuple[Image | None, str | None]:
+    """The coherence of an interferogram, or why it cannot be used."""
+    if path is None:
+        return None, "its coherence is not there"
+    try:
+        coherence = read_coherence(path)
+    except InterferogramError as error:
+        return None, str(error)
+    if coherence.shape != image.shape[:2]:
+        sizes = " and ".join(f"{each.shape[1]} x {each.shape[0]} px" for each in (image, coherence))
+        return None, f"the coherence is left out, because interferogram and coherence have {sizes}"
+    return coherence, None
