@@ -6,7 +6,7 @@ import re
 from math import cos, pi, radians, sin
 from typing import NamedTuple
 
-from heph_dagster.hephaestus.synthetic.sources import Displacement, Field
+from heph_dagster.hephaestus.synthetic.halfspace import Displacement, Field
 
 WAVELENGTH = 0.055465763
 """Of Sentinel-1's C-band radar (5.405 GHz), in metres. One fringe is half of it in the line of sight."""
