@@ -14,7 +14,8 @@ from heph_dagster.hephaestus.synthetic.scene import HALF
 STRATIFICATION, TURBULENCE = 1, 2
 """Bits of an annotation's `atmospheric_fringes`."""
 
-_LAYER_METRES = 2000.0
+_LAYER_METRES = 5000.0
+"""Thickness of the turbulent layer. Hanssen finds 2 km and more; the thicker, the smoother the fringes."""
 
 
 def atmosphere(level: int, heights: Map, rng: np.random.Generator) -> Map:
@@ -44,8 +45,8 @@ def atmosphere(level: int, heights: Map, rng: np.random.Generator) -> Map:
 def turbulence(shape: tuple[int, int], rng: np.random.Generator) -> Map:
     """Delay of a turbulent atmosphere, at half of the resolution.
 
-    Its spectrum along a line falls with the power -5/3 over more than the thickness of the turbulent layer, 2 km, and
-    with -8/3 below; one more each in two dimensions.
+    Its spectrum along a line falls with the power -5/3 over more than the thickness of the turbulent layer, and with
+    -8/3 below; one more each in two dimensions.
 
     Source: Hanssen, "Radar Interferometry: Data Interpretation and Error Analysis", 2001, section 4.7.
 

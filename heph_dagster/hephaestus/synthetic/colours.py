@@ -1,8 +1,8 @@
 """The colours and files of LiCSAR's quick looks.
 
-LiCSAR draws `{dates}.geo.diff.png` with a table of 252 steps of 0.025 rad, RdYlBu of ColorBrewer: dark blue at -pi, pale
-yellow at 0, dark red at pi, with a jump where the phase wraps; black, made transparent, where there are no data. The
-file has a palette. `{dates}.geo.cc.png` is grey, 255 for a coherence of 1, black for no data.
+LiCSAR draws `{dates}.geo.diff.png` with a table of 252 steps of 0.025 rad, RdYlBu of ColorBrewer: dark blue at -pi,
+pale yellow at 0, dark red at pi, with a jump where the phase wraps; black, made transparent, where there are no data.
+The file has a palette. `{dates}.geo.cc.png` is grey, 255 for a coherence of 1, black for no data.
 
 Source: github.com/comet-licsar/licsar_proc, create_preview_wrapped, create_preview_coh, pha.cpt and cc.cpt. There, the
 image is shrunk to 30 % after it is coloured, which mixes colours where the phase is noisy; not so here.

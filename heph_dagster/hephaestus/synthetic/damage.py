@@ -115,7 +115,7 @@ def _bars(canvas: Canvas, annotation: Annotation, rng: np.random.Generator) -> N
 def _bands(
     shape: tuple[int, ...], axis: NDArray[np.float64], width: int, number: int = 1
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Number of the band across an axis that each px is in, and how far in px; of a width, or a number of equal ones."""
+    """Number of the band across an axis that each px is in, and how far in; of a width in px, or equal ones."""
     x = np.arange(shape[1], dtype=np.float32)[None, :] * np.float32(axis[0])
     y = np.arange(shape[0], dtype=np.float32)[:, None] * np.float32(axis[1])
     place = x + y

@@ -21,7 +21,7 @@ OUTLINE_FRINGES = 0.5
 _FRINGES = {Intensity.LOW: (1.0, 1.3), Intensity.MEDIUM: (1.7, 2.4), Intensity.HIGH: (3.2, 4.8), None: (1.8, 3.6)}
 _LEAST_PX_PER_FRINGE = 2.2
 _ROUNDS = 6
-_GRID = 40
+_GRID, _FINE_GRID = 40, 241
 _WINDOW = 1.8  # semi-axes of the outline's ellipse that the search looks at
 _SHORTEST, _LONGEST = 0.8, 12.0
 _COARSE_STEP = 16
@@ -248,6 +248,23 @@ def _seen(source: Source, sight: LineOfSight, x: Field, y: Field) -> NDArray[np.
     return np.asarray(shape >= OUTLINE_FRINGES / abs(source.fringes) * shape.max())
 
 
+def outlined(source: Source, sight: LineOfSight) -> tuple[NDArray[np.uint8], tuple[float, float], float]:
+    """Where the phase of a source is beyond that of an outline, on a grid finer than pixels.
+
+    Args:
+        source: The source.
+        sight: Line of sight.
+
+    Returns:
+        H x W, 1 inside; x and y of its first place in px; and the distance of its places in px.
+    """
+    reach = source.depth / PIXEL_METRES * (4 + source.length)
+    places = np.linspace(-reach, reach, _FINE_GRID)
+    x, y = np.meshgrid(source.x + places, source.y + places)
+    seen = _seen(source, sight, x, y)
+    return seen.astype(np.uint8), (source.x - reach, source.y - reach), float(places[1] - places[0])
+
+
 def phase(sources: tuple[Source, ...], shape: tuple[int, int], sight: LineOfSight) -> Map:
     """Phase of the deformation of several sources.
 
@@ -277,14 +294,13 @@ def phase(sources: tuple[Source, ...], shape: tuple[int, int], sight: LineOfSigh
     return total
 
 
-def _sampled(
-    source: Source, corner: tuple[int, int], shape: tuple[int, int], step: int, sight: LineOfSight
-) -> Map:
+def _sampled(source: Source, corner: tuple[int, int], shape: tuple[int, int], step: int, sight: LineOfSight) -> Map:
     """The shape of a source in each px of a rectangle, reckoned at some of them; H x W."""
     rows, columns = (-(-size // step) + 4 for size in shape)
     x = corner[0] + (np.arange(columns) - 1.5) * step - 0.5
     y = corner[1] + (np.arange(rows) - 1.5) * step - 0.5
-    values = source.shape(*np.meshgrid(x, y), sight).astype(np.float32)
+    columns_x, rows_y = np.meshgrid(x, y)
+    values = source.shape(columns_x, rows_y, sight).astype(np.float32)
     if step > 1:
         values = cv2.resize(values, (columns * step, rows * step), interpolation=cv2.INTER_CUBIC)
     return np.asarray(values[2 * step : 2 * step + shape[0], 2 * step : 2 * step + shape[1]])

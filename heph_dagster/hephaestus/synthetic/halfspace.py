@@ -204,7 +204,7 @@ def spheroid(
 
 
 def spheroid_potencies(axial: float, radial: float) -> tuple[float, float]:
-    """Opening times area along and across the axis of a spheroidal cavity under a pressure as high as the shear modulus.
+    """Opening times area along and across the axis of a spheroidal cavity, under the shear modulus as pressure.
 
     Source: Eshelby, "The determination of the elastic field of an ellipsoidal inclusion, and related problems",
     Proceedings of the Royal Society A 241, 1957; Mura, "Micromechanics of Defects in Solids", 1987, section 11.
