@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from heph_dagster.commands.insar_import import import_annotations
+from heph_dagster.commands.insar_synthesize import synthesize
 from heph_dagster.commands.options import Group
 
 
@@ -14,3 +15,4 @@ def insar() -> None:
 
 
 insar.add_command(import_annotations)
+insar.add_command(synthesize)

@@ -1,0 +1,1 @@
+"""Plausible interferograms of volcanoes made from nothing, for given annotations or for invented ones."""
