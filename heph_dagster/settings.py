@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from heph_dagster.access import Access
 from heph_dagster.gibs.catalogue import Catalogue, Layer, load_catalogue
 from heph_dagster.gibs.gdal_documents import GIBS_URL
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "heph.toml"
 CATALOGUE_FILE = "layers.toml"
+_ADDRESS = r"^https?://\S+$"
+_SHA256 = r"^[0-9a-f]{64}$"
 
 
 class ActiveLayer(NamedTuple):
@@ -44,7 +47,14 @@ class Settings(BaseSettings):
         connections: Requests in flight at once; GIBS asks for no more than 500.
         proxy: Address of a proxy; HTTP_PROXY, HTTPS_PROXY and NO_PROXY hold without it.
         ca_bundle: PEM file of certificate authorities, where the network has its own.
-        contact: Mail address or page that GIBS finds in the User-Agent.
+        contact: Mail address or page that servers find in the User-Agent.
+        insar_annotations_url: Address of the archive of annotations.
+        insar_raw_url: Address of the archive of raw interferograms.
+        insar_crops_url: Address of the archive of published crops.
+        insar_annotations_sha256: Its digest, to be compared; likewise of the others.
+        insar_raw_sha256: See there.
+        insar_crops_sha256: See there.
+        insar_raw: Folder of the raw interferograms; `hephaestus/raw` in the data folder by default.
         dask: Address of the dask scheduler whose workers label days; threads of the run do without it.
     """
 
@@ -57,12 +67,25 @@ class Settings(BaseSettings):
         "MODIS_Terra_Data_No_Data",
     )
     level: int = Field(default=2, ge=0, le=12)
-    gibs_url: str = Field(default=GIBS_URL, pattern=r"^https?://\S+$")
+    gibs_url: str = Field(default=GIBS_URL, pattern=_ADDRESS)
     endpoint: Literal["best", "std", "nrt"] = "best"
     connections: int = Field(default=10, ge=1, le=500)
-    proxy: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    proxy: str | None = Field(default=None, pattern=_ADDRESS)
     ca_bundle: Path | None = None
     contact: str | None = Field(default=None, pattern=r"^[\x21-\x7e]+$")
+    insar_annotations_url: str = Field(
+        default="https://www.dropbox.com/s/i08mz5514gczksz/annotations_hephaestus.zip?dl=1", pattern=_ADDRESS
+    )
+    insar_raw_url: str = Field(
+        default="https://www.dropbox.com/s/uhyr4gefregqvdx/Hephaestus_Raw.zip?dl=1", pattern=_ADDRESS
+    )
+    insar_crops_url: str = Field(
+        default="https://www.dropbox.com/s/2bkpj79jepk0vks/Hephaestus_Classification.zip?dl=1", pattern=_ADDRESS
+    )
+    insar_annotations_sha256: str | None = Field(default=None, pattern=_SHA256)
+    insar_raw_sha256: str | None = Field(default=None, pattern=_SHA256)
+    insar_crops_sha256: str | None = Field(default=None, pattern=_SHA256)
+    insar_raw: Path | None = None
     dask: str | None = Field(default=None, pattern=r"^(tcp|tls)://\S+$")
 
     @field_validator("gibs_url", mode="before")
@@ -94,13 +117,27 @@ class Settings(BaseSettings):
         """Where Dagster keeps runs and events of this data folder, unless DAGSTER_HOME names another place."""
         return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster").absolute()
 
+    @property
+    def insar_dir(self) -> Path:
+        """Where tables, crops and downloads of InSAR data are kept."""
+        return self.data_dir / "hephaestus"
+
+    @property
+    def insar_raw_dir(self) -> Path:
+        """Where the raw interferograms are."""
+        return self.insar_raw or self.insar_dir / "raw"
+
+    @property
+    def access(self) -> Access:
+        """How servers are reached, and who asks."""
+        return Access(self.proxy, self.ca_bundle, self.contact)
+
     def client(self, endpoint: str | None = None, connections: int | None = None) -> GibsClient:
         """A session with the server, not open yet; of another endpoint or number of connections if given."""
-        from heph_dagster.gibs.client import Access, GibsClient
+        from heph_dagster.gibs.client import GibsClient
 
-        access = Access(self.proxy, self.ca_bundle, self.contact)
         return GibsClient(
-            self.gibs_url, endpoint or self.endpoint, connections=connections or self.connections, access=access
+            self.gibs_url, endpoint or self.endpoint, connections=connections or self.connections, access=self.access
         )
 
     def catalogue(self) -> Catalogue:

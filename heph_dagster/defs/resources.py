@@ -6,7 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from heph_dagster.gibs.client import Access, GibsClient
+from heph_dagster.access import Access
+from heph_dagster.gibs.client import GibsClient
 from heph_dagster.settings import Settings
 
 

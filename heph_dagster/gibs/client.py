@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +19,7 @@ import aiohttp
 import defusedxml.ElementTree as SafeET
 from defusedxml.common import DefusedXmlException
 
-from heph_dagster import __version__
+from heph_dagster.access import Access
 from heph_dagster.errors import HephError
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import TILE_SIZE, Tile
@@ -106,40 +104,6 @@ class Answer:
         with suppress(ET.ParseError, DefusedXmlException, ValueError):
             return [node for node in SafeET.fromstring(self.body).iter() if "Exception" in node.tag]
         return []
-
-
-@dataclass(frozen=True)
-class Access:
-    """How a server is reached, and who asks.
-
-    Attributes:
-        proxy: Address of a proxy; without it, HTTP_PROXY, HTTPS_PROXY and NO_PROXY hold.
-        ca_bundle: PEM file of the certificate authorities to trust; the system's by default.
-        contact: Mail address or page that goes into the User-Agent, so that GIBS can tell whom to ask.
-    """
-
-    proxy: str | None = None
-    ca_bundle: Path | None = None
-    contact: str | None = None
-
-    @property
-    def user_agent(self) -> str:
-        """Name and version of this package, and the contact."""
-        contact = f" (+{self.contact})" if self.contact else ""
-        return f"heph-dagster/{__version__}{contact}"
-
-    def trust(self) -> ssl.SSLContext | bool:
-        """What certificates are checked against.
-
-        Raises:
-            ValueError: The bundle cannot be read.
-        """
-        if self.ca_bundle is None:
-            return True
-        try:
-            return ssl.create_default_context(cafile=str(self.ca_bundle))
-        except OSError as error:  # an SSLError is one
-            raise ValueError(f"the CA bundle {self.ca_bundle} cannot be used: {error}") from error
 
 
 class GibsClient:

@@ -12,8 +12,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from heph_dagster.access import Access
 from heph_dagster.gibs.archive import mosaic_path
-from heph_dagster.gibs.client import Access, GibsError
+from heph_dagster.gibs.client import GibsError
 from heph_dagster.gibs.download import DayRequest, FailedDay, Outcome
 from heph_dagster.gibs.export import image_files, write_image
 from heph_dagster.gibs.gdal_documents import Protocol, gdal_document

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-ID_PATTERN = r"[0-9]{3}[AD](_[0-9A-Za-z]{1,16}){1,4}"
+FRAME_PATTERN = r"^[0-9]{3}[AD](_[0-9A-Za-z]+)+$"
+LONGEST_ID = 64
 _REGIONS = Path(__file__).with_name("frames.toml")
 NAMES_FILE = "frame_names.json"
 
@@ -34,8 +35,8 @@ class Frame:
         """
         if not is_frame_id(self.id):
             raise ValueError(
-                f"{self.id!r} is not a frame ID: three digits, A or D, and parts of letters and digits, "
-                "as 124D_05291_081406 has them"
+                f"{self.id!r} is not a frame ID: three digits, A or D, and parts of letters and digits, as "
+                "124D_05291_081406 has them"
             )
 
     @property
@@ -56,7 +57,7 @@ class Frame:
 
 def is_frame_id(text: str) -> bool:
     """Whether a text is a frame ID; no such text leaves a folder."""
-    return re.fullmatch(ID_PATTERN, text) is not None
+    return len(text) <= LONGEST_ID and re.fullmatch(FRAME_PATTERN, text) is not None
 
 
 @cache

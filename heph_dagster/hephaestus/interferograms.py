@@ -12,6 +12,7 @@ Where a folder has a file in both, the second one is taken: it tells by its name
 from __future__ import annotations
 
 import re
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -60,6 +61,20 @@ def interferogram_folder(raw: Path, frame: str) -> Path:
     return raw / Frame(frame).id / "interferograms"
 
 
+def parse_dates(dates: str) -> tuple[date, date]:
+    """The UTC days of a pair of radar images, by the name of its folder: `20181128_20181204`.
+
+    Raises:
+        ValueError: It names no two days; no such text leaves a folder.
+    """
+    try:
+        if _DATES.fullmatch(dates):
+            return date.fromisoformat(dates[:8]), date.fromisoformat(dates[9:])
+    except ValueError:  # the 30th of February
+        pass
+    raise ValueError(f"{dates!r} is not a pair of days as folders are named: YYYYMMDD_YYYYMMDD")
+
+
 def find_images(raw: Path, frame: str, dates: str) -> ImagePaths:
     """The images of a pair, in either layout.
 
@@ -71,11 +86,17 @@ def find_images(raw: Path, frame: str, dates: str) -> ImagePaths:
     Raises:
         ValueError: It is no frame ID, or no pair of days.
     """
-    if not _DATES.fullmatch(dates):
-        raise ValueError(f"{dates!r} is not a pair of days as folders are named: YYYYMMDD_YYYYMMDD")
+    parse_dates(dates)
     folder = interferogram_folder(raw, frame) / dates
-    candidates = zip(*(layout.paths(folder) for layout in Layout), strict=True)
-    return ImagePaths(*(next((path for path in paths if path.is_file()), None) for paths in candidates))
+    found = images_by_layout(folder).values()
+    return ImagePaths(*(next(filter(None, paths), None) for paths in zip(*found, strict=True)))
+
+
+def images_by_layout(folder: Path) -> dict[Layout, ImagePaths]:
+    """What the folder of a pair has in each layout, in their order."""
+    return {
+        layout: ImagePaths(*(path if path.is_file() else None for path in layout.paths(folder))) for layout in Layout
+    }
 
 
 def read_interferogram(path: Path) -> Image:

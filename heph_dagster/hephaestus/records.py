@@ -16,7 +16,7 @@ import shapely
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heph_dagster.hephaestus.annotation import Activity, Annotation, Deformation, Intensity, Label, Phase, Polygon
-from heph_dagster.hephaestus.frames import ID_PATTERN
+from heph_dagster.hephaestus.frames import FRAME_PATTERN, LONGEST_ID
 
 LARGEST_COORDINATE = 32_000
 """In px; no interferogram is as large."""
@@ -66,7 +66,7 @@ class Record(BaseModel):
 
     # The names of the fields in the files.
     uniqueID: Annotated[int, Field(ge=0, lt=1 << 31)]  # noqa: N815
-    frameID: Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]  # noqa: N815
+    frameID: Annotated[str, Field(pattern=FRAME_PATTERN, max_length=LONGEST_ID)]  # noqa: N815
     primary_date: Annotated[str, Field(pattern=r"^[0-9]{8}$")]
     secondary_date: Annotated[str, Field(pattern=r"^[0-9]{8}$")]
     corrupted: _Flag

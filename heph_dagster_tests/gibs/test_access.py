@@ -22,10 +22,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from heph_dagster.access import Access
 from heph_dagster.gibs import client as client_module
 from heph_dagster.gibs.budget import recent_requests
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.client import Access, Answer, GibsClient, GibsError, UnreachableError, _retry_after
+from heph_dagster.gibs.client import Answer, GibsClient, GibsError, UnreachableError, _retry_after
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
 from heph_dagster.gibs.gdal_download import GdalSource, fetch_image
 from heph_dagster.gibs.server.run import _listen, running_app

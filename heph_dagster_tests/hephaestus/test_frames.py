@@ -30,7 +30,7 @@ def test_all_known_frames_are_frames() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "..", "124D", "124D_05291_08/406", "124D_05291_../x", f"{ETNA}\n", f" {ETNA}", "124B_05291_081406",
-     "124d_05291_081406", "124D_05291_081406_" + "1" * 17, "1२4D_05291_081406", "124D__"],
+     "124d_05291_081406", "124D_05291_" + "1" * 54, "1२4D_05291_081406", "124D__"],
 )  # fmt: skip
 def test_what_is_no_frame_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a frame ID: three digits, A or D"):

@@ -52,7 +52,7 @@ def test_both_layouts_are_found(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "dates", ["..", "20181128", "20181128_20181204\n", "20181128_2018/204", "../20181128_20181204"]
+    "dates", ["..", "20181128", "20181128_20181204\n", "20181128_2018/204", "20181128_20180230", "../20181128_20181204"]
 )
 def test_what_is_no_pair_of_days_is_refused(tmp_path: Path, dates: str) -> None:
     with pytest.raises(ValueError, match="is not a pair of days"):
