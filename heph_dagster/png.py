@@ -98,10 +98,79 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
         position = end + 4
 
 
-def decode_png(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
-    """The pixels of a PNG, of any kind: alpha is dropped, and 16 bits become 8.
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels as a PNG keeps them.
 
-    Inflating is most of the time that a PNG takes. isal does it, and OpenCV the rest.
+    Attributes:
+        pixels: RGB, H x W x 3, or grey levels or numbers of a palette, H x W; uint8.
+        palette: RGB of each number, 256 x 3; None where pixels are no numbers.
+    """
+
+    pixels: NDArray[np.uint8]
+    palette: NDArray[np.uint8] | None = None
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The colours, H x W x 3."""
+        import numpy as np
+
+        if self.palette is not None:
+            return np.take(self.palette, self.pixels, axis=0)
+        return self.pixels if self.pixels.ndim == 3 else np.repeat(self.pixels[..., None], 3, axis=2)
+
+
+def decode_picture(data: bytes) -> Picture:
+    """The pixels of a PNG of any kind: alpha is dropped, and 16 bits become 8.
+
+    Inflating is most of the time that a PNG takes; isal does it. OpenCV undoes filters and interlacing.
+
+    Args:
+        data: The whole file.
+
+    Raises:
+        PngError: It is no PNG, is cut short or damaged.
+    """
+    import cv2
+    import numpy as np
+
+    header = check_png(data)
+    chunks = list(png_chunks(data))
+    rows = _inflated(chunks)
+    plain = header.depth == 8 and header.colour in {"grey", "rgb", "palette"}
+    if not plain:
+        return Picture(_by_opencv(chunks, rows, cv2.IMREAD_COLOR_RGB))
+    if dict(chunks)[b"IHDR"][12] or len(rows) != header.height * (header.width * header.channels + 1):
+        filtered = True
+    else:
+        lines = np.frombuffer(rows, np.uint8).reshape(header.height, -1)
+        filtered = bool(lines[:, 0].any())
+    if filtered:
+        # Numbers of a palette are filtered as grey levels are: told to be these, they are not turned into colours.
+        told = [(name, _as_grey(body) if name == b"IHDR" and header.channels == 1 else body) for name, body in chunks]
+        pixels = _by_opencv(told, rows, cv2.IMREAD_GRAYSCALE if header.channels == 1 else cv2.IMREAD_COLOR_RGB)
+    else:
+        shape = (header.height, header.width, 3) if header.channels == 3 else (header.height, header.width)
+        pixels = lines[:, 1:].reshape(shape)
+    if header.colour != "palette":
+        return Picture(pixels)
+    palette = np.zeros((256, 3), np.uint8)
+    colours = np.frombuffer(dict(chunks)[b"PLTE"], np.uint8).reshape(-1, 3)
+    palette[: len(colours)] = colours
+    return Picture(pixels, palette)
+
+
+def decode_png(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
+    """The pixels of a PNG of any kind, as `decode_picture` reads them.
 
     Args:
         data: The whole file.
@@ -114,58 +183,68 @@ def decode_png(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
         PngError: It is no PNG, is cut short or damaged.
     """
     import cv2
-    import numpy as np
 
-    header = check_png(data)
+    picture = decode_picture(data)
+    if not grey:
+        return picture.rgb()
+    if picture.palette is None and picture.pixels.ndim == 2:
+        return picture.pixels
     chunks = list(png_chunks(data))
-    try:
-        rows = isal_zlib.decompress(b"".join(body for name, body in chunks if name == b"IDAT"))
-    except isal_zlib.error as error:  # type: ignore[misc]  # isal's stub calls the class an instance
-        raise PngError(f"the pixels of the PNG cannot be inflated: {error}") from error
-    plain = dict(chunks)[b"IHDR"][8:] == bytes((8, 0 if grey else 2, 0, 0, 0))
-    # Where nothing is filtered, the rows are the pixels.
-    if plain and len(rows) == header.height * (header.width * header.channels + 1):
-        filtered = np.frombuffer(rows, np.uint8).reshape(header.height, -1)
-        if not filtered[:, 0].any():
-            shape = (header.height, header.width) if grey else (header.height, header.width, 3)
-            return filtered[:, 1:].reshape(shape)
-    kept = [(name, body) for name, body in chunks if name in {b"IHDR", b"PLTE", b"tRNS"}]
-    buffer = np.frombuffer(_png([*kept, (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b"")]), np.uint8)
-    mode = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
-    try:
-        image: Any = cv2.imdecode(buffer, mode)
-    except cv2.error as error:  # a header that asks for too much memory
-        raise PngError(f"the pixels of the PNG cannot be decoded: {error.err}") from error
-    if image is None:
-        raise PngError("the pixels of the PNG cannot be decoded")
-    return image
+    return _by_opencv(chunks, _inflated(chunks), cv2.IMREAD_GRAYSCALE)
 
 
-def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """A PNG of pixels, without filters: those of interferograms compress as well without, and read faster.
+def encode_png(picture: Picture) -> bytes:
+    """A PNG, without filters: interferograms compress as well without, and are read faster.
 
     Args:
-        image: RGB, H x W x 3, or grey levels, H x W.
+        picture: The pixels.
 
     Returns:
         The file. On other kinds of processors, its bytes may differ, never its pixels.
     """
     import numpy as np
 
-    height, width = image.shape[:2]
-    rows = np.zeros((height, image.size // height + 1), np.uint8)
-    rows[:, 1:] = image.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2 if image.ndim == 3 else 0, 0, 0, 0)
-    return _png([(b"IHDR", header), (b"IDAT", isal_zlib.compress(rows, 1)), (b"IEND", b"")])
+    pixels, palette = picture.pixels, picture.palette
+    rows = np.zeros((picture.height, pixels.size // picture.height + 1), np.uint8)
+    rows[:, 1:] = pixels.reshape(picture.height, -1)
+    colour = 3 if palette is not None else 2 if pixels.ndim == 3 else 0
+    header = struct.pack(">IIBBBBB", picture.width, picture.height, 8, colour, 0, 0, 0)
+    colours = [] if palette is None else [(b"PLTE", palette[: int(pixels.max()) + 1].tobytes())]
+    return _png([(b"IHDR", header), *colours, (b"IDAT", isal_zlib.compress(rows, 1)), (b"IEND", b"")])
+
+
+def _as_grey(header: bytes | memoryview) -> bytes:
+    return bytes(header[:9]) + b"\0" + bytes(header[10:])
+
+
+def _inflated(chunks: list[tuple[bytes, memoryview]]) -> bytes:
+    try:
+        return isal_zlib.decompress(b"".join(body for name, body in chunks if name == b"IDAT"))
+    except isal_zlib.error as error:  # type: ignore[misc]  # isal's stub calls the class an instance
+        raise PngError(f"the pixels of the PNG cannot be inflated: {error}") from error
+
+
+def _by_opencv(chunks: Iterable[tuple[bytes, bytes | memoryview]], rows: bytes, mode: int) -> NDArray[np.uint8]:
+    """The pixels of a PNG whose rows have been inflated."""
+    import cv2
+    import numpy as np
+
+    kept = [(name, body) for name, body in chunks if name in {b"IHDR", b"PLTE", b"tRNS"}]
+    grey = kept[0][1][9] == 0
+    kept = [(name, body) for name, body in kept if name == b"IHDR" or not grey]
+    buffer = np.frombuffer(_png([*kept, (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b"")]), np.uint8)
+    try:
+        image: Any = cv2.imdecode(buffer, mode)
+    except cv2.error as error:  # a header that asks for too much memory
+        raise PngError(f"the pixels of the PNG cannot be decoded: {error.err}") from error
+    if image is None:
+        raise PngError("the pixels of the PNG cannot be decoded")
+    return np.asarray(image)
 
 
 def _png(chunks: Iterable[tuple[bytes, bytes | memoryview]]) -> bytes:
     parts: list[bytes | memoryview] = [PNG_SIGNATURE]
     for name, body in chunks:
-        parts += [
-            struct.pack(">I", len(body)),
-            name,
-            body,
-            struct.pack(">I", isal_zlib.crc32(body, isal_zlib.crc32(name))),
-        ]
+        checksum = isal_zlib.crc32(body, isal_zlib.crc32(name))
+        parts += [struct.pack(">I", len(body)), name, body, struct.pack(">I", checksum)]
     return b"".join(parts)

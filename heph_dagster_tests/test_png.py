@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heph_dagster.png import PNG_SIGNATURE, PngError, PngHeader, check_png, decode_png, encode_png, png_chunks
+from heph_dagster.png import (
+    PNG_SIGNATURE,
+    Picture,
+    PngError,
+    PngHeader,
+    check_png,
+    decode_picture,
+    decode_png,
+    encode_png,
+    png_chunks,
+)
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 
@@ -116,14 +126,14 @@ def test_pixels_of_any_kind_are_decoded_as_opencv_does(mode: str) -> None:
 @pytest.mark.parametrize("shape", [(5, 7, 3), (64, 33), (1, 1)])
 def test_pixels_survive_encoding(shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    data = encode_png(image)
+    data = encode_png(Picture(image))
     assert (decode_png(data, grey=len(shape) == 2) == image).all()
     by_opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert (by_opencv == (image[..., ::-1] if len(shape) == 3 else image)).all()
 
 
 def test_pixels_that_cannot_be_inflated_are_an_error() -> None:
-    data = encode_png(np.zeros((4, 4), np.uint8))
+    data = encode_png(Picture(np.zeros((4, 4), np.uint8)))
     (body,) = [bytes(body) for name, body in png_chunks(data) if name == b"IDAT"]
     wrong = b"\0" * len(body)
     damaged = data.replace(body, wrong).replace(
@@ -134,7 +144,7 @@ def test_pixels_that_cannot_be_inflated_are_an_error() -> None:
 
 
 def test_fewer_pixels_than_the_header_says_are_an_error() -> None:
-    data = encode_png(np.zeros((4, 4, 3), np.uint8))
+    data = encode_png(Picture(np.zeros((4, 4, 3), np.uint8)))
     header = data[12:29]
     wrong = header.replace(struct.pack(">I", 4), struct.pack(">I", 5), 1)
     short = data.replace(header, wrong).replace(
@@ -142,3 +152,25 @@ def test_fewer_pixels_than_the_header_says_are_an_error() -> None:
     )
     with pytest.raises(PngError, match="the pixels of the PNG"):
         decode_png(short)
+
+
+@pytest.mark.parametrize("filters", [False, True])
+def test_numbers_of_a_palette_stay_numbers(filters: bool) -> None:
+    rng = np.random.default_rng(2)
+    numbers, palette = rng.integers(0, 200, (30, 41), dtype=np.uint8), rng.integers(0, 256, (256, 3), dtype=np.uint8)
+    palette[numbers.max() + 1 :] = 0
+    if filters:  # of grey levels, as OpenCV chooses them
+        grey = cv2.imencode(".png", numbers, [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS])[1].tobytes()
+        chunks = [(name, bytes(body)) for name, body in png_chunks(grey)]
+        header = dict(chunks)[b"IHDR"]
+        data = (
+            PNG_SIGNATURE + chunk(b"IHDR", header[:9] + b"\3" + header[10:]) + chunk(b"PLTE", palette[:200].tobytes())
+        )
+        data += b"".join(chunk(name, body) for name, body in chunks if name in {b"IDAT", b"IEND"})
+    else:
+        data = encode_png(Picture(numbers, palette))
+    picture = decode_picture(data)
+    assert (picture.pixels == numbers).all()
+    assert (picture.palette == palette).all()
+    assert (picture.rgb() == palette[numbers]).all()
+    assert (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) == palette[numbers]).all()

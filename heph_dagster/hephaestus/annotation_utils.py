@@ -25,7 +25,7 @@ from heph_dagster.hephaestus.crops import CROP_SIZE, Crop, CropReject, crops_of,
 from heph_dagster.hephaestus.interferograms import Layout, find_images, interferogram_folder
 from heph_dagster.hephaestus.masks import footprint
 from heph_dagster.hephaestus.records import RejectedError, check_record
-from heph_dagster.png import encode_png
+from heph_dagster.png import Picture, encode_png
 from heph_dagster.pools import stopping_pool
 
 __all__ = [
@@ -96,10 +96,10 @@ def get_segmentation(
     annotation = _checked(annotation_path)
     if not annotation.deformations and not verbose:
         return []
-    image = read_annotated(Path(raw_insar_path), annotation)
-    masks = [_mask(annotation, index, image.shape[:2]) for index in range(len(annotation.deformations))]
+    picture = read_annotated(Path(raw_insar_path), annotation)
+    masks = [_mask(annotation, index, picture) for index in range(len(annotation.deformations))]
     if verbose:
-        _show(image, *masks)
+        _show(picture.rgb(), *masks)
     return masks
 
 
@@ -126,16 +126,15 @@ def mask_boundaries(
         RejectedError, InterferogramError: As of `get_segmentation`.
     """
     annotation = _checked(annotation_path)
-    image = read_annotated(Path(raw_insar_path), annotation)
-    height, width = image.shape[:2]
-    place = footprint(_deformation(annotation, index).polygon, width, height)
+    picture = read_annotated(Path(raw_insar_path), annotation)
+    place = footprint(_deformation(annotation, index).polygon, picture.width, picture.height)
     if not place.area:
         raise ValueError(f"{annotation_path}: polygon {index} lies outside of its interferogram")
     first, last = (place.y, place.x), (place.y + place.height - 1, place.x + place.width - 1)
     if verbose:
         import cv2
 
-        marked = cv2.rectangle(_mask(annotation, index, (height, width)), first[::-1], last[::-1], 255, 2)
+        marked = cv2.rectangle(_mask(annotation, index, picture), first[::-1], last[::-1], 255, 2)
         _show(np.asarray(marked))
     return first, last
 
@@ -172,8 +171,8 @@ def crop_around_object(
     """
     annotation = _checked(annotation_path)
     _deformation(annotation, index)
-    image = read_annotated(Path(raw_insar_path), annotation)
-    crop = list(crops_of(annotation, image, seed=seed, size=output_size))[index]
+    picture = read_annotated(Path(raw_insar_path), annotation)
+    crop = list(crops_of(annotation, picture, seed=seed, size=output_size))[index]
     if isinstance(crop, CropReject):
         raise ValueError(f"{annotation_path}: {crop.reason}")  # noqa: TRY004 - it has the right type
     if warning := crop.warning:
@@ -255,9 +254,9 @@ def save_crops(
 
 def _save(crop: Crop, crops: Path, masks: Path, labels: Path) -> None:
     folder = str(int(crop.made_for or 0))
-    _write(crops / folder / f"{crop.name}.png", encode_png(crop.image))
+    _write(crops / folder / f"{crop.name}.png", encode_png(crop.picture))
     if crop.made_for is not None:
-        _write(masks / folder / f"{crop.name}.png", encode_png(crop.mask))
+        _write(masks / folder / f"{crop.name}.png", encode_png(Picture(crop.mask)))
     _write(labels / f"{crop.name}.json", json.dumps(crop.published_label()).encode())
 
 
@@ -282,8 +281,8 @@ def _deformation(annotation: Annotation, index: int) -> Deformation:
     return annotation.deformations[index]
 
 
-def _mask(annotation: Annotation, index: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    height, width = shape
+def _mask(annotation: Annotation, index: int, picture: Picture) -> NDArray[np.uint8]:
+    width, height = picture.width, picture.height
     deformation = annotation.deformations[index]
     covered = footprint(deformation.polygon, width, height).within(0, 0, width, height)
     return np.where(covered, np.uint8(deformation.activity), np.uint8(0))

@@ -17,6 +17,7 @@ from heph_dagster.hephaestus.interferograms import (
     read_coherence,
     read_interferogram,
 )
+from heph_dagster.png import Picture
 from heph_dagster.pools import in_order
 
 
@@ -54,23 +55,20 @@ def make_crops(
 
 def _crops(raw: Path, annotation: Annotation, *, seed: int, size: int, coherence: bool) -> list[Crop | CropReject]:
     try:
-        image = read_annotated(raw, annotation)
+        picture = read_annotated(raw, annotation)
     except InterferogramError as error:
         return [CropReject(annotation.unique_id, None, str(error))]
     path = find_images(raw, annotation.frame, annotation.dates).coherence
-    coherence_map, warning = _read_coherence(path, image) if coherence else (None, None)
-    return list(crops_of(annotation, image, coherence_map, seed=seed, size=size, warning=warning))
+    coherence_map, warning = _read_coherence(path, picture) if coherence else (None, None)
+    return list(crops_of(annotation, picture, coherence_map, seed=seed, size=size, warning=warning))
 
 
-def read_annotated(raw: Path, annotation: Annotation) -> Image:
+def read_annotated(raw: Path, annotation: Annotation) -> Picture:
     """The interferogram of an annotation.
 
     Args:
         raw: Root of the raw archive.
         annotation: What was said of the interferogram.
-
-    Returns:
-        RGB, H x W x 3.
 
     Raises:
         InterferogramError: It is not there, or damaged.
@@ -85,7 +83,7 @@ def read_annotated(raw: Path, annotation: Annotation) -> Image:
     return read_interferogram(path)
 
 
-def _read_coherence(path: Path | None, image: Image) -> tuple[Image | None, str | None]:
+def _read_coherence(path: Path | None, picture: Picture) -> tuple[Image | None, str | None]:
     """The coherence of an interferogram, or why it cannot be used."""
     if path is None:
         return None, "its coherence is not there"
@@ -93,7 +91,7 @@ def _read_coherence(path: Path | None, image: Image) -> tuple[Image | None, str 
         coherence = read_coherence(path)
     except InterferogramError as error:
         return None, str(error)
-    if coherence.shape != image.shape[:2]:
-        sizes = " and ".join(f"{each.shape[1]} x {each.shape[0]} px" for each in (image, coherence))
+    if coherence.shape != (picture.height, picture.width):
+        sizes = " and ".join(f"{e.shape[1]} x {e.shape[0]} px" for e in (picture.pixels, coherence))
         return None, f"the coherence is left out, because interferogram and coherence have {sizes}"
     return coherence, None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from heph_dagster.hephaestus.annotation import EARTHQUAKE_INTENSITY, Activity, Annotation, Intensity
 from heph_dagster.hephaestus.interferograms import Image
 from heph_dagster.hephaestus.masks import Footprint, class_mask, footprint
+from heph_dagster.png import Picture
 
 CROP_SIZE = 224
 LABELS = (
@@ -53,7 +54,7 @@ class Crop:
         annotation: What was said of its interferogram.
         index: Number of the deformation that it was made for, or of the tile.
         window: Where it is.
-        image: RGB, H x W x 3.
+        picture: Its pixels, with the palette of the interferogram.
         coherence: From 0 to 255, H x W; None if it is not on disk.
         mask: `Activity` of each pixel, 0 where nothing is deformed, H x W.
         activities: What is in the crop, in order; nothing in a tile.
@@ -64,12 +65,17 @@ class Crop:
     annotation: Annotation
     index: int
     window: Window
-    image: Image
+    picture: Picture
     coherence: Image | None
     mask: NDArray[np.uint8]
     activities: tuple[Activity, ...]
     intensity: Intensity | None
     warning: str | None
+
+    @property
+    def image(self) -> Image:
+        """RGB, H x W x 3."""
+        return self.picture.rgb()
 
     @property
     def name(self) -> str:
@@ -195,7 +201,7 @@ class CropReject:
 
 def crops_of(
     annotation: Annotation,
-    image: Image,
+    picture: Picture,
     coherence: Image | None = None,
     *,
     seed: int,
@@ -206,7 +212,7 @@ def crops_of(
 
     Args:
         annotation: What was said of it.
-        image: RGB, H x W x 3.
+        picture: The interferogram.
         coherence: H x W, of the same size.
         seed: Another seed places crops elsewhere.
         size: Columns and rows of a crop.
@@ -216,7 +222,7 @@ def crops_of(
         Each crop, or the reason why it cannot be made: the deformation is outside of the image, or the image is smaller
         than a tile.
     """
-    height, width = image.shape[:2]
+    height, width = picture.height, picture.width
     places = [footprint(each.polygon, width, height) for each in annotation.deformations]
     if not places:
         windows = tile_windows(width, height, size)
@@ -224,12 +230,12 @@ def crops_of(
             reason = f"the interferogram of {width} x {height} px is smaller than a tile of {size} px"
             yield CropReject(annotation.unique_id, None, reason)
         for index, window in enumerate(windows):
-            yield _crop(annotation, places, index, window, image, coherence, warning)
+            yield _crop(annotation, places, index, window, picture, coherence, warning)
     for index, place in enumerate(places):
         if place.area:
             rng = np.random.default_rng([seed, annotation.unique_id, index])
             window = crop_window(place, width, height, size, rng)
-            yield _crop(annotation, places, index, window, image, coherence, warning)
+            yield _crop(annotation, places, index, window, picture, coherence, warning)
         else:
             reason = f"the polygon lies outside of the interferogram of {width} x {height} px"
             yield CropReject(annotation.unique_id, index, reason)
@@ -240,7 +246,7 @@ def _crop(
     places: Sequence[Footprint],
     index: int,
     window: Window,
-    image: Image,
+    picture: Picture,
     coherence: Image | None,
     warning: str | None,
 ) -> Crop:
@@ -250,7 +256,7 @@ def _crop(
         annotation=annotation,
         index=index,
         window=window,
-        image=cut(image, window),
+        picture=Picture(cut(picture.pixels, window), picture.palette),
         coherence=None if coherence is None else cut(coherence, window),
         mask=class_mask(deformations, places, *square),
         # A deformation under others is in the crop, too, though its mask does not show it.

@@ -12,19 +12,22 @@ Where a folder has a file in both, the second one is taken: it tells by its name
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.frames import Frame
-from heph_dagster.png import PngError, decode_png
+from heph_dagster.png import Picture, PngError, decode_picture, decode_png
 
 Image: TypeAlias = NDArray[np.uint8]
+Decoded = TypeVar("Decoded")
 _DATES = re.compile(r"[0-9]{8}_[0-9]{8}")
 
 
@@ -99,19 +102,16 @@ def images_by_layout(folder: Path) -> dict[Layout, ImagePaths]:
     }
 
 
-def read_interferogram(path: Path) -> Image:
-    """The colours of an interferogram.
+def read_interferogram(path: Path) -> Picture:
+    """An interferogram as its file keeps it: quick looks of LiCSAR have a palette.
 
     Args:
-        path: The PNG; grey levels become equal red, green and blue, and transparency is dropped.
-
-    Returns:
-        RGB, H x W x 3.
+        path: The PNG; transparency is dropped.
 
     Raises:
         InterferogramError: It is not there, or damaged.
     """
-    return _decode(path, grey=False)
+    return _read(path, decode_picture)
 
 
 def read_coherence(path: Path) -> Image:
@@ -126,13 +126,13 @@ def read_coherence(path: Path) -> Image:
     Raises:
         InterferogramError: It is not there, or damaged.
     """
-    return _decode(path, grey=True)
+    return _read(path, partial(decode_png, grey=True))
 
 
-def _decode(path: Path, *, grey: bool) -> Image:
+def _read(path: Path, decode: Callable[[bytes], Decoded]) -> Decoded:
     remedy = "put the file of the raw archive there again (`heph insar download raw` keeps what is sound)"
     try:
-        return decode_png(path.read_bytes(), grey=grey)
+        return decode(path.read_bytes())
     except FileNotFoundError as error:
         raise InterferogramError(f"{path} is not there: {remedy}") from error
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from heph_dagster.hephaestus.interferograms import Image, Layout
-from heph_dagster.png import encode_png
+from heph_dagster.png import Picture, encode_png
 
 SQUARE = [10.5, 20.5, 40.5, 20.5, 40.5, 60.5, 10.5, 60.5]
 OTHER = [100.0, 100.0, 130.0, 100.0, 115.0, 130.0]
@@ -71,6 +71,6 @@ def write_pair(raw: Path, record: dict[str, Any], width: int, height: int, layou
     dates = f"{record['primary_date']}_{record['secondary_date']}"
     interferogram, coherence = layout.paths(raw / record["frameID"] / "interferograms" / dates)
     interferogram.parent.mkdir(parents=True, exist_ok=True)
-    interferogram.write_bytes(encode_png(image))
-    coherence.write_bytes(encode_png(image[..., 0]))
+    interferogram.write_bytes(encode_png(Picture(image)))
+    coherence.write_bytes(encode_png(Picture(image[..., 0])))
     return image

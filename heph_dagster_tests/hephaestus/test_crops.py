@@ -17,7 +17,7 @@ from heph_dagster.hephaestus.crops import LABELS, Crop, CropReject, crop_window,
 from heph_dagster.hephaestus.interferograms import Layout
 from heph_dagster.hephaestus.masks import footprint
 from heph_dagster.hephaestus.records import check_record
-from heph_dagster.png import encode_png
+from heph_dagster.png import Picture, encode_png
 from heph_dagster_tests.conftest import REAL_DATA
 from heph_dagster_tests.hephaestus.records import OTHER, SQUARE, deformed, quiet, write_pair
 
@@ -28,8 +28,8 @@ def annotation(record: dict) -> Annotation:
     return check_record(json.dumps(record).encode())[0]
 
 
-def picture(width: int, height: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+def picture(width: int, height: int) -> Picture:
+    return Picture(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 @given(
@@ -80,14 +80,14 @@ def test_warnings_tell_what_does_not_fit() -> None:
 
 
 def test_crops_of_a_crowd_have_pixels_masks_and_labels_of_their_places() -> None:
-    image, coherence = picture(200, 150), picture(200, 150)[..., 0]
+    image, coherence = picture(200, 150), picture(200, 150).pixels[..., 0]
     crops = list(crops_of(annotation(deformed()), image, coherence, seed=3, size=64))
     assert [crop.name for crop in crops] == ["8_0", "8_1"]
     assert [crop.made_for for crop in crops] == [Activity.MOGI, Activity.EARTHQUAKE]
     for crop in crops:
         window = crop.window
         rows, columns = slice(window.y, window.y + 64), slice(window.x, window.x + 64)
-        np.testing.assert_array_equal(crop.image, image[rows, columns])
+        np.testing.assert_array_equal(crop.image, image.pixels[rows, columns])
         np.testing.assert_array_equal(crop.coherence, coherence[rows, columns])
         assert set(np.unique(crop.mask)) == {0, *crop.activities}
         assert crop.made_for in crop.activities
@@ -138,7 +138,7 @@ def test_an_interferogram_without_deformation_is_tiled() -> None:
     crops = list(crops_of(annotation(quiet()), image, seed=0, size=SIZE))
     assert [crop.name for crop in crops] == [f"7_{index}" for index in range(6)]
     assert [(crop.window.x, crop.window.y) for crop in crops] == [(0, 0), (32, 0), (64, 0), (0, 32), (32, 32), (64, 32)]
-    np.testing.assert_array_equal(crops[5].image, image[32:64, 64:96])
+    np.testing.assert_array_equal(crops[5].image, image.pixels[32:64, 64:96])
     assert not crops[5].mask.any()
     assert tile_windows(31, 100, SIZE) == []
 
@@ -157,7 +157,7 @@ def test_a_smaller_interferogram_is_filled_up() -> None:
                       segmentation_mask=[SQUARE])  # fmt: skip
     (crop,) = crops_of(annotation(record), image, seed=0, size=64)
     assert (crop.window.x, crop.window.padded, crop.window.fits) == (0, True, False)
-    np.testing.assert_array_equal(crop.image[:, :50], image[crop.window.y : crop.window.y + 64])
+    np.testing.assert_array_equal(crop.image[:, :50], image.pixels[crop.window.y : crop.window.y + 64])
     assert not crop.image[:, 50:].any()
     assert np.count_nonzero(crop.mask) == 31 * 41
 
@@ -171,7 +171,7 @@ def raw(tmp_path: Path) -> Path:
         write_pair(raw, record, 180, 160, layout)
     folders = sorted((raw / "124D_05291_081406" / "interferograms").iterdir())
     (folders[1] / "Coherence.png").unlink()
-    (folders[2] / f"{folders[2].name}.geo.cc.png").write_bytes(encode_png(np.zeros((8, 9), np.uint8)))
+    (folders[2] / f"{folders[2].name}.geo.cc.png").write_bytes(encode_png(Picture(np.zeros((8, 9), np.uint8))))
     return raw
 
 
@@ -224,7 +224,7 @@ def test_crops_of_all_real_deformations_contain_them() -> None:
         bounds = np.concatenate([d.polygon for d in each.deformations]).max(axis=0).astype(int) + 1
         for seed, roomy in enumerate((0, 60, 700)):  # from an image that ends with the polygons to a wide one
             width, height = (int(bound) + roomy for bound in bounds)
-            image = np.broadcast_to(np.uint8(0), (height, width, 3))
+            image = Picture(np.broadcast_to(np.uint8(0), (height, width, 3)))
             for crop in crops_of(each, image, seed=seed):
                 assert isinstance(crop, Crop)
                 polygon = each.deformations[crop.index].polygon

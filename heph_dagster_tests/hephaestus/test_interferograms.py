@@ -68,7 +68,7 @@ def test_what_is_no_frame_is_refused(tmp_path: Path) -> None:
 def test_colours_are_read_in_their_order(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "InSAR.png"
     Picture.fromarray(RGB).convert(mode).save(path)
-    found = read_interferogram(path)
+    found = read_interferogram(path).rgb()
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, RGB)
 
@@ -76,14 +76,14 @@ def test_colours_are_read_in_their_order(tmp_path: Path, mode: str) -> None:
 def test_a_palette_is_read_as_its_colours(tmp_path: Path) -> None:
     picture = Picture.fromarray(RGB).quantize(16)
     picture.save(tmp_path / "InSAR.png")
-    np.testing.assert_array_equal(read_interferogram(tmp_path / "InSAR.png"), np.asarray(picture.convert("RGB")))
+    np.testing.assert_array_equal(read_interferogram(tmp_path / "InSAR.png").rgb(), np.asarray(picture.convert("RGB")))
 
 
 def test_grey_levels_are_read_as_equal_colours_and_back(tmp_path: Path) -> None:
     path = tmp_path / "Coherence.png"
     Picture.fromarray(RGB[..., 0]).save(path)
     np.testing.assert_array_equal(read_coherence(path), RGB[..., 0])
-    np.testing.assert_array_equal(read_interferogram(path), np.repeat(RGB[..., :1], 3, 2))
+    np.testing.assert_array_equal(read_interferogram(path).rgb(), np.repeat(RGB[..., :1], 3, 2))
     Picture.fromarray(np.repeat(RGB[..., :1], 3, 2)).save(path)
     np.testing.assert_array_equal(read_coherence(path), RGB[..., 0])
 
@@ -92,7 +92,7 @@ def test_a_tag_of_orientation_turns_no_picture(tmp_path: Path) -> None:
     exif = Picture.Exif()
     exif[0x0112] = 6
     Picture.fromarray(RGB).save(tmp_path / "InSAR.png", exif=exif)
-    np.testing.assert_array_equal(read_interferogram(tmp_path / "InSAR.png"), RGB)
+    np.testing.assert_array_equal(read_interferogram(tmp_path / "InSAR.png").rgb(), RGB)
 
 
 @pytest.mark.parametrize("read", [read_interferogram, read_coherence])
