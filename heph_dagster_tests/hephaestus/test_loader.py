@@ -1,0 +1,143 @@
+"""Crops as batches for training."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from heph_dagster.hephaestus.crops import LABELS
+from heph_dagster.hephaestus.loader import CropDataset
+from heph_dagster.hephaestus.shards import PIXELS, ShardsError, read_crops, write_shards
+from heph_dagster_tests.hephaestus.making_crops import SIZE, make_crop, write_frame
+
+CROPS = 600
+_RANK = """
+import sys
+from pathlib import Path
+from torch import distributed
+from torch.utils.data import DataLoader
+from heph_dagster.hephaestus.loader import CropDataset
+
+distributed.init_process_group("gloo", f"file://{sys.argv[1]}", rank=int(sys.argv[2]), world_size=2)
+loader = DataLoader(CropDataset([Path(sys.argv[3])], seed=1), batch_size=64, num_workers=2)
+print(*(name for batch in loader for name in batch["name"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("crops")
+    return [write_frame(root / "a", CROPS - 50), write_frame(root / "b", 50, unique_id=8, phase=None)]
+
+
+def names(dataset: Iterable[dict[str, Any]]) -> list[str]:
+    return [item["name"] for item in dataset]
+
+
+def batched(dataset: CropDataset, workers: int, **options: Any) -> list[str]:
+    loader = DataLoader(dataset, batch_size=64, num_workers=workers, **options)
+    return [name for batch in loader for name in batch["name"]]
+
+
+def test_items_are_the_crops_and_their_labels(folders: list[Path]) -> None:
+    crops = {each.name: each for folder in folders for each in read_crops(folder)}
+    for item in CropDataset(folders, columns=PIXELS):
+        crop = crops[item["name"]]
+        assert np.array_equal(item["image"].numpy().transpose(1, 2, 0), crop.image)
+        assert np.array_equal(item["mask"].numpy(), crop.mask)
+        assert np.array_equal(item["coherence"].numpy(), crop.coherence)
+        shown = [] if crop.intensity is None else [crop.intensity]
+        expected = {"deformation": int(bool(crop.activities)), "phase": -1 if crop.phase is None else crop.phase}
+        expected |= {each.name.lower(): 1 for each in (*crop.activities, *shown)}
+        assert item["labels"].tolist() == [expected.get(name, 0) for name in LABELS]
+
+
+def test_batches_are_tensors_of_bytes(folders: list[Path]) -> None:
+    batch = next(iter(DataLoader(CropDataset(folders, seed=0), batch_size=64)))
+    assert {name: (each.shape, each.dtype) for name, each in batch.items() if name != "name"} == {
+        "image": ((64, 3, SIZE, SIZE), torch.uint8),
+        "mask": ((64, SIZE, SIZE), torch.uint8),
+        "labels": ((64, 11), torch.int8),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than there may be cores
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+def test_every_crop_comes_once_on_any_number_of_workers(folders: list[Path], workers: int) -> None:
+    dataset = CropDataset(folders, seed=5)
+    found = batched(dataset, workers)
+    assert dataset.count == len(found) == CROPS
+    assert set(found) == set(names(CropDataset(folders)))
+    assert batched(CropDataset(folders, seed=5), workers) == found
+
+
+def test_processes_share_the_crops(folders: list[Path], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _RANK, str(tmp_path / "store")]
+    running = [
+        subprocess.Popen([*command, str(rank), str(folders[0])], stdout=subprocess.PIPE, text=True) for rank in (0, 1)
+    ]
+    found = [process.communicate(timeout=60)[0].split() for process in running]
+    assert all(found)
+    assert sorted(found[0] + found[1]) == sorted(names(CropDataset(folders[:1])))
+
+
+def test_order_depends_on_seed_and_epoch(folders: list[Path]) -> None:
+    orders = [names(CropDataset(folders, seed=seed, epoch=epoch)) for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    assert orders[0] == orders[3]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    # Neighbours on disk do not stay together, and both folders are among the first batch.
+    numbers = [int(name.split("_")[1]) for name in orders[0]]
+    assert sum(b == a + 1 for a, b in pairwise(numbers)) < CROPS / 20
+    assert len({name.split("_")[0] for name in orders[0][:64]}) == 2
+
+
+def test_without_seed_crops_come_as_they_are_stored(folders: list[Path]) -> None:
+    stored = [each.name for folder in folders for each in read_crops(folder)]
+    assert names(CropDataset(folders)) == stored
+
+
+def test_workers_that_stay_see_the_next_epoch(folders: list[Path]) -> None:
+    dataset = CropDataset(folders, seed=0)
+    loader = DataLoader(dataset, batch_size=64, num_workers=1, persistent_workers=True)
+    orders = []
+    for epoch in (0, 1, 0):
+        dataset.epoch = epoch
+        orders.append([name for batch in loader for name in batch["name"]])
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_only_what_is_asked_for_is_read(folders: list[Path]) -> None:
+    assert set(next(iter(CropDataset(folders, columns=["coherence"])))) == {"name", "labels", "coherence"}
+
+
+def test_a_part_of_the_crops(folders: list[Path]) -> None:
+    part = {"7_3", "7_300", "7_549", "8_49"}
+    dataset = CropDataset(folders, part, seed=0)
+    assert (dataset.count, set(names(dataset))) == (4, part)
+    assert names(CropDataset(folders, [], seed=0, columns=PIXELS)) == []
+
+
+def test_what_does_not_fit_together_is_refused(folders: list[Path], tmp_path: Path) -> None:
+    write_shards(tmp_path / "large", [make_crop("9_0", size=SIZE + 1)])
+    write_shards(tmp_path / "bare", [make_crop("9_0"), make_crop("9_1", coherence=False)])
+    with pytest.raises(ShardsError, match="crops are of different sizes: 6, 7 px"):
+        CropDataset([*folders, tmp_path / "large"])
+    with pytest.raises(ValueError, match="1 crops have no coherence, first 9_1"):
+        CropDataset([tmp_path / "bare"], columns=["coherence"])
+    with pytest.raises(ValueError, match="crops have no masks: columns are image, mask, coherence"):
+        CropDataset(folders, columns=["masks"])
+    with pytest.raises(ValueError, match="2 names have no crop, first 7_900, 9_0"):
+        CropDataset(folders, ["7_900", "9_0", "7_1"])
+    with pytest.raises(ValueError, match="two crops have the same name"):
+        CropDataset([folders[0], folders[0]])
+    with pytest.raises(ValueError, match="there are no folders"):
+        CropDataset([])
