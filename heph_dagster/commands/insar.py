@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from heph_dagster.commands.insar_download import download_archives
 from heph_dagster.commands.insar_import import import_annotations
 from heph_dagster.commands.insar_synthesize import synthesize
 from heph_dagster.commands.options import Group
@@ -14,5 +15,6 @@ def insar() -> None:
     """Interferograms of volcanoes: annotations, crops, pictures."""
 
 
+insar.add_command(download_archives)
 insar.add_command(import_annotations)
 insar.add_command(synthesize)
