@@ -17,6 +17,7 @@ import pytest
 
 from heph_dagster.access import Access
 from heph_dagster.hephaestus.downloads import RECORDS, Archive, Download, DownloadError, fetch
+from heph_dagster_tests.gibs.test_access import encrypted, own_authority
 from heph_dagster_tests.hephaestus.range_server import Served, serving
 
 NAME = "a.zip"
@@ -174,16 +175,18 @@ def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_another_digest_is_an_error_that_names_both(tmp_path: Path) -> None:
-    other = "0" * 64
+    message = (
+        f"a\\.zip(\\.part)? has the SHA-256 {SHA256}, and should have {'0' * 64}: delete it and get it again, or mend"
+    )
     with serving(served := Served(CONTENT)) as url:
-        with pytest.raises(DownloadError, match=f"a.zip has the SHA-256 {SHA256}, and should have {other}"):
-            get(url, tmp_path, other)
-        assert names(tmp_path) == {RECORDS}
-        get(url, tmp_path)
-        with pytest.raises(DownloadError, match=f"a.zip has the SHA-256 {SHA256}, and should have {other}"):
-            get(url, tmp_path, other)
-    assert (tmp_path / NAME).exists()
-    assert served.requests == [None, None]
+        with pytest.raises(DownloadError, match=message):
+            get(url, tmp_path, "0" * 64)
+        assert names(tmp_path) == {f".{NAME}.part", RECORDS}
+        get(url, tmp_path, SHA256)
+        with pytest.raises(DownloadError, match=message):
+            get(url, tmp_path, "0" * 64)
+    assert names(tmp_path) == {NAME, RECORDS}
+    assert served.requests == [None]
 
 
 def test_a_file_put_there_by_hand_is_taken(tmp_path: Path) -> None:
@@ -215,6 +218,16 @@ def test_room_is_looked_for_before(tmp_path: Path) -> None:
     with serving(Served(CONTENT, length=10**18)) as url, pytest.raises(DownloadError, match=message):
         get(url, tmp_path)
     assert names(tmp_path) == set()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> None:
+    pem = own_authority(tmp_path)
+    with encrypted(pem) as url:
+        with pytest.raises(DownloadError, match=r"cannot be trusted: .*self-signed.* HEPH_CA_BUNDLE"):
+            get(url, tmp_path)
+        # It is a tile that comes, and no archive.
+        with pytest.raises(DownloadError, match="is no zip or tar"):
+            fetch(Archive(f"{url}/{NAME}"), tmp_path, Access(ca_bundle=pem))
 
 
 def test_the_proxy_of_the_settings_is_asked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -122,6 +123,19 @@ def test_odd_names_are_told(raw: Path) -> None:
         "copy of 20190101": ("not two days: it should be YYYYMMDD_YYYYMMDD",),
         "notes.txt": ("not two days: it should be YYYYMMDD_YYYYMMDD", "not a folder"),
     }
+
+
+def test_no_name_stops_the_inventory(raw: Path, tmp_path: Path) -> None:
+    folder = raw / FRAME / "interferograms"
+    (folder / ("x" * 250)).mkdir()
+    os.mkdir(os.fsencode(folder) + b"/\xff")  # noqa: PTH102 - no text
+    pairs = take_inventory(raw, FRAME, {})
+    assert [(pair.dates, pair.problems[1:]) for pair in pairs[2:]] == [
+        ("x" * 250, ("unreadable folder: File name too long",)),
+        ("\ufffd", ("missing interferogram", "missing coherence")),
+    ]
+    write_inventory(tmp_path / "inventory.parquet", pairs)
+    assert read_inventory(tmp_path / "inventory.parquet") == pairs
 
 
 def test_the_licsar_name_is_taken_where_there_are_two(raw: Path) -> None:
