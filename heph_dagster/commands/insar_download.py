@@ -42,7 +42,7 @@ def download_archives(what: str, *, as_json: bool) -> None:
         if "raw" in row:
             click.echo(f"{name}: {row['written']} files written to {row['raw']}, {row['kept']} were there")
         if row.get("left_out"):
-            click.echo(f"{name}: {len(row['left_out'])} files belong to no frame, first {row['left_out'][0]}")
+            click.echo(f"{name}: {len(row['left_out'])} files belong to no frame, first {row['left_out'][0]!r}")
         if name in _NEXT:
             click.echo(f"next: {_NEXT[name].format(path=row['path'])}")
 

@@ -70,7 +70,20 @@ def test_what_was_cut_goes_on_where_it_stopped(tmp_path: Path, etag: str, modifi
     with serving(served := Served(CONTENT, etag, modified, cuts=[1000, 700])) as url:
         assert get(url, tmp_path, SHA256).path.read_bytes() == CONTENT
     assert served.requests == [None, "bytes=1000-", "bytes=1700-"]
+    assert served.validators == [None, modified or etag, modified or etag]
     assert served.sent == [1000, 700, len(CONTENT) - 1700]
+
+
+def test_cuts_do_not_count_as_long_as_something_comes(tmp_path: Path) -> None:
+    with serving(served := Served(CONTENT, cuts=[500] * 9)) as url:
+        assert get(url, tmp_path).sha256 == SHA256
+    assert served.sent[:9] == [500] * 9
+
+
+def test_a_server_that_sends_another_range_is_asked_for_all(tmp_path: Path) -> None:
+    with serving(served := Served(CONTENT, cuts=[1000], shift=1)) as url:
+        assert get(url, tmp_path).sha256 == SHA256
+    assert served.requests == [None, "bytes=1000-", None]
 
 
 def test_a_later_call_goes_on_too(tmp_path: Path) -> None:
@@ -95,13 +108,16 @@ def test_a_part_that_is_whole_is_not_asked_for(tmp_path: Path) -> None:
     assert served.requests == [None]
 
 
+@pytest.mark.parametrize(
+    ("other", "etag"),
+    [(zipped(6000, seed=1), '"2"'), (zipped(seed=1), '"2"'), (zipped(100, seed=1), '"2"'), (zipped(6000, 1), '"1"')],
+)
 @pytest.mark.parametrize("check", [True, False])
-@pytest.mark.parametrize("other", [zipped(6000, seed=1), zipped(seed=1), zipped(100, seed=1)])
-def test_a_file_that_changed_meanwhile_is_fetched_anew(tmp_path: Path, other: bytes, check: bool) -> None:
+def test_a_file_that_changed_meanwhile_is_fetched_anew(tmp_path: Path, other: bytes, etag: str, check: bool) -> None:
     served = Served(CONTENT, cuts=[3000], check=check)
 
     def change(*_: object) -> None:
-        served.content, served.etag = other, '"2"'
+        served.content, served.etag = other, etag
 
     with serving(served) as url:
         download = fetch(Archive(f"{url}/{NAME}"), tmp_path, on_bytes=change, backoff=0)

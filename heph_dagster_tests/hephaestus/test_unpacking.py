@@ -20,7 +20,7 @@ FILES = {
     "Hephaestus_Raw/144A_SM_REUN_S6/README": b"",
     "Hephaestus_Raw/notes.txt": b"no frame",
     FRAME: b"no folder",
-    f"__MACOSX/{PAIR}/._InSAR.png": b"junk",
+    f"__MACOSX/{PAIR}/InSAR.png": b"junk",
     f"Hephaestus_Raw/{PAIR}/.DS_Store": b"junk",
 }
 UNPACKED = {
@@ -60,7 +60,7 @@ def test_frames_are_unpacked_from_whatever_folder(tmp_path: Path, pack: Callable
     archive = pack(tmp_path / "a", FILES)
     done = unpack_raw(archive, tmp_path / "raw", lambda *bytes_: told.append(bytes_))
     assert contents(tmp_path / "raw") == UNPACKED
-    left_out = ["Hephaestus_Raw/notes.txt", FRAME, f"__MACOSX/{PAIR}/._InSAR.png", f"Hephaestus_Raw/{PAIR}/.DS_Store"]
+    left_out = ["Hephaestus_Raw/notes.txt", FRAME, f"__MACOSX/{PAIR}/InSAR.png", f"Hephaestus_Raw/{PAIR}/.DS_Store"]
     assert done == Unpacked(written=3, kept=0, left_out=left_out)
     size = sum(map(len, UNPACKED.values()))
     assert told[-1] == (size, size if pack is zipped else None)
