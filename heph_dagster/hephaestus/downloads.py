@@ -147,7 +147,9 @@ def fetch(
             part.replace(path)
             _note(path, archive.url, digest)
         part.unlink(missing_ok=True)
-        return _on_disk(path, archive)
+        download = _on_disk(path, archive)
+        on_bytes(download.bytes, download.bytes)
+        return download
 
 
 def _on_disk(path: Path, archive: Archive) -> Download:
