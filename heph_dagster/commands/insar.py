@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from heph_dagster.commands.insar_download import download_archives
 from heph_dagster.commands.insar_import import import_annotations
+from heph_dagster.commands.insar_search import search
 from heph_dagster.commands.insar_synthesize import synthesize
 from heph_dagster.commands.options import Group
 
@@ -14,5 +16,7 @@ def insar() -> None:
     """Interferograms of volcanoes: annotations, crops, pictures."""
 
 
+insar.add_command(download_archives)
 insar.add_command(import_annotations)
+insar.add_command(search)
 insar.add_command(synthesize)

@@ -170,7 +170,7 @@ def load_annotations(folder: Path, frames: Iterable[str] | None = None) -> list[
     Raises:
         AnnotationsError: The tables are not there, or are of different imports.
     """
-    rows, patterns = (_load(folder, name) for name in ("annotations", "deformations"))
+    rows, patterns = (load_table(folder, name) for name in ("annotations", "deformations"))
     if rows.schema.metadata[_DIGEST] != patterns.schema.metadata[_DIGEST]:
         raise AnnotationsError(f"the tables of annotations in {folder} are of different imports: import again")
     wanted = None if frames is None else set(frames)
@@ -194,11 +194,21 @@ def load_annotations(folder: Path, frames: Iterable[str] | None = None) -> list[
     ]
 
 
-def _load(folder: Path, name: str) -> pa.Table:
+def load_table(folder: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table of annotations.
+
+    Args:
+        folder: Where `write_annotations` wrote.
+        name: `annotations`, `deformations`, `annotation_repairs` or `annotation_rejects`.
+        columns: Names of the columns to read; all by default.
+
+    Raises:
+        AnnotationsError: It is not there.
+    """
     path = folder / f"{name}.parquet"
     if not path.exists():
         raise AnnotationsError(f"{path} is not there: import annotations first (heph insar import)")
-    return read_table(path)
+    return read_table(path, columns)
 
 
 def _annotations(read: Import) -> pa.Table:

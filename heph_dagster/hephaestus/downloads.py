@@ -138,17 +138,18 @@ def fetch(
     with locked(path):
         if not path.exists():
             _receive(archive.url, part, _opener(access), on_bytes, backoff)
-            try:
-                digest = _digest(part, archive, path)
-            except DownloadError:
+            if not _is_archive(part):
                 part.unlink()
-                raise
+                raise _no_archive(path, archive)
+            digest = _digest(part, archive)
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.replace(path)
             _note(path, archive.url, digest)
         part.unlink(missing_ok=True)
-        return _on_disk(path, archive)
+        download = _on_disk(path, archive)
+        on_bytes(download.bytes, download.bytes)
+        return download
 
 
 def _on_disk(path: Path, archive: Archive) -> Download:
@@ -156,30 +157,37 @@ def _on_disk(path: Path, archive: Archive) -> Download:
     record, stat = _record(path), path.stat()
     url, digest = record.url, record.sha256
     if digest is None or (record.bytes, record.modified_ns) != (stat.st_size, stat.st_mtime_ns):
-        digest = _digest(path, archive, path)
+        if not _is_archive(path):
+            raise _no_archive(path, archive)
+        digest = _digest(path, archive)
         url = url if digest == record.sha256 else None
         _note(path, url, digest)
     _compare(path, digest, archive)
     return Download(path, url, stat.st_size, digest)
 
 
-def _digest(file: Path, archive: Archive, path: Path) -> str:
-    """The digest of a file that is, or is to be, an archive at `path`."""
-    if not zipfile.is_zipfile(file) and not tarfile.is_tarfile(file):
-        raise DownloadError(
-            f"{path} is no zip or tar, or is cut off: get it from {archive.url} with a browser, and put it there"
-        )
+def _is_archive(file: Path) -> bool:
+    return zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
+
+
+def _no_archive(path: Path, archive: Archive) -> DownloadError:
+    return DownloadError(
+        f"{path} is no zip or tar, or is cut off: get it from {archive.url} with a browser, and put it there"
+    )
+
+
+def _digest(file: Path, archive: Archive) -> str:
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    _compare(path, digest, archive)
+    _compare(file, digest, archive)
     return digest
 
 
-def _compare(path: Path, digest: str, archive: Archive) -> None:
+def _compare(file: Path, digest: str, archive: Archive) -> None:
     if archive.sha256 not in {None, digest}:
         raise DownloadError(
-            f"{path} has the SHA-256 {digest}, and should have {archive.sha256}: "
-            "get it again, or mend the setting of the digest"
+            f"{file} has the SHA-256 {digest}, and should have {archive.sha256}: "
+            "delete it and get it again, or mend the setting of the digest"
         )
 
 

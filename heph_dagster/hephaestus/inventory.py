@@ -6,6 +6,7 @@ their headers, damage by their checksums. Whatever is wrong is told in the row a
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -73,7 +74,7 @@ class Pair:
         coherence: None where it is missing.
         problems: What is wrong, each a kind and, after a colon, what it is about:
             - `not on disk`: there is an annotation and no folder;
-            - `not a folder`, `not two days`, `days not in order`, `days are equal`: what stands there is no pair's;
+            - `not a folder`, `unreadable folder`, `not two days`, `days not in order`, `days are equal`: no pair;
             - `missing interferogram`, `unreadable interferogram`, `grey interferogram`: the last has no colours;
             - `missing coherence`, `unreadable coherence`;
             - `unusual size`: most interferograms of the frame have another;
@@ -205,10 +206,13 @@ def _named(frame: str, dates: str, problems: tuple[str, ...]) -> Pair:
 
 
 def _look_at(raw: Path, frame: str, folder: Path) -> Pair:
-    pair = _named(frame, folder.name, ())
-    if not folder.is_dir():
-        return replace(pair, problems=(*pair.problems, "not a folder"))
-    found = images_by_layout(folder)
+    pair = _named(frame, _text(folder.name), ())
+    try:
+        if not folder.is_dir():
+            return replace(pair, problems=(*pair.problems, "not a folder"))
+        found = images_by_layout(folder)
+    except OSError as error:
+        return replace(pair, problems=(*pair.problems, f"unreadable folder: {error.strerror}"))
     first, interferogram, problems = _look_for("interferogram", raw, found)
     second, coherence, more = _look_for("coherence", raw, found)
     layouts = sorted({str(each) for each in (first, second) if each is not None})
@@ -228,7 +232,7 @@ def _look_for(
     if not paths:
         return None, None, [f"missing {kind}"]
     (layout, path), *others = paths
-    image, problems = _look_into(path, path.relative_to(raw).as_posix(), kind)
+    image, problems = _look_into(path, _text(path.relative_to(raw).as_posix()), kind)
     return layout, image, [f"two layouts: {each.name} is not read, but {path.name}" for _, each in others] + problems
 
 
@@ -248,6 +252,11 @@ def _look_into(path: Path, name: str, kind: _Kind) -> tuple[ImageFile, list[str]
     if kind == "interferogram" and header.grey:
         return image, [f"grey interferogram: colour type {header.colour}, {header.depth} bits"]
     return image, []
+
+
+def _text(name: str) -> str:
+    """A name as a table can hold it: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _usual_size(pairs: Iterable[Pair]) -> tuple[int, int] | None:

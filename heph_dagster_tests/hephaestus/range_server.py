@@ -21,9 +21,11 @@ class Served:
         statuses: The status of each answer, in turn, in place of the file, 0 for the file.
         ranges: Whether ranges are known.
         check: Whether it looks at If-Range.
+        shift: Bytes by which its ranges begin too late.
         length: Size that it tells of the file: None for the right one, 0 to tell none.
         media_type: Content type.
         requests: Ranges that were asked for, None where there was none.
+        validators: What was asked for with them, as If-Range.
         sent: Bytes of each answer.
     """
 
@@ -34,9 +36,11 @@ class Served:
     statuses: list[int] = field(default_factory=list)
     ranges: bool = True
     check: bool = True
+    shift: int = 0
     length: int | None = None
     media_type: str = "application/zip"
     requests: list[str | None] = field(default_factory=list)
+    validators: list[str | None] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
 
 
@@ -70,8 +74,9 @@ def _answer(handler: BaseHTTPRequestHandler, served: Served) -> None:
         return
     body, total, first = served.content, len(served.content), 0
     validator = handler.headers["If-Range"]
+    served.validators.append(validator)
     if asked and served.ranges and (not served.check or validator in {None, served.etag, served.modified}):
-        first = int(asked.removeprefix("bytes=").removesuffix("-"))
+        first = int(asked.removeprefix("bytes=").removesuffix("-")) + served.shift
         if first >= total:
             handler.send_error(416)
             return

@@ -17,6 +17,7 @@ import pytest
 
 from heph_dagster.access import Access
 from heph_dagster.hephaestus.downloads import RECORDS, Archive, Download, DownloadError, fetch
+from heph_dagster_tests.gibs.test_access import encrypted, own_authority
 from heph_dagster_tests.hephaestus.range_server import Served, serving
 
 NAME = "a.zip"
@@ -69,7 +70,20 @@ def test_what_was_cut_goes_on_where_it_stopped(tmp_path: Path, etag: str, modifi
     with serving(served := Served(CONTENT, etag, modified, cuts=[1000, 700])) as url:
         assert get(url, tmp_path, SHA256).path.read_bytes() == CONTENT
     assert served.requests == [None, "bytes=1000-", "bytes=1700-"]
+    assert served.validators == [None, modified or etag, modified or etag]
     assert served.sent == [1000, 700, len(CONTENT) - 1700]
+
+
+def test_cuts_do_not_count_as_long_as_something_comes(tmp_path: Path) -> None:
+    with serving(served := Served(CONTENT, cuts=[500] * 9)) as url:
+        assert get(url, tmp_path).sha256 == SHA256
+    assert served.sent[:9] == [500] * 9
+
+
+def test_a_server_that_sends_another_range_is_asked_for_all(tmp_path: Path) -> None:
+    with serving(served := Served(CONTENT, cuts=[1000], shift=1)) as url:
+        assert get(url, tmp_path).sha256 == SHA256
+    assert served.requests == [None, "bytes=1000-", None]
 
 
 def test_a_later_call_goes_on_too(tmp_path: Path) -> None:
@@ -94,13 +108,16 @@ def test_a_part_that_is_whole_is_not_asked_for(tmp_path: Path) -> None:
     assert served.requests == [None]
 
 
+@pytest.mark.parametrize(
+    ("other", "etag"),
+    [(zipped(6000, seed=1), '"2"'), (zipped(seed=1), '"2"'), (zipped(100, seed=1), '"2"'), (zipped(6000, 1), '"1"')],
+)
 @pytest.mark.parametrize("check", [True, False])
-@pytest.mark.parametrize("other", [zipped(6000, seed=1), zipped(seed=1), zipped(100, seed=1)])
-def test_a_file_that_changed_meanwhile_is_fetched_anew(tmp_path: Path, other: bytes, check: bool) -> None:
+def test_a_file_that_changed_meanwhile_is_fetched_anew(tmp_path: Path, other: bytes, etag: str, check: bool) -> None:
     served = Served(CONTENT, cuts=[3000], check=check)
 
     def change(*_: object) -> None:
-        served.content, served.etag = other, '"2"'
+        served.content, served.etag = other, etag
 
     with serving(served) as url:
         download = fetch(Archive(f"{url}/{NAME}"), tmp_path, on_bytes=change, backoff=0)
@@ -174,16 +191,18 @@ def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_another_digest_is_an_error_that_names_both(tmp_path: Path) -> None:
-    other = "0" * 64
+    message = (
+        f"a\\.zip(\\.part)? has the SHA-256 {SHA256}, and should have {'0' * 64}: delete it and get it again, or mend"
+    )
     with serving(served := Served(CONTENT)) as url:
-        with pytest.raises(DownloadError, match=f"a.zip has the SHA-256 {SHA256}, and should have {other}"):
-            get(url, tmp_path, other)
-        assert names(tmp_path) == {RECORDS}
-        get(url, tmp_path)
-        with pytest.raises(DownloadError, match=f"a.zip has the SHA-256 {SHA256}, and should have {other}"):
-            get(url, tmp_path, other)
-    assert (tmp_path / NAME).exists()
-    assert served.requests == [None, None]
+        with pytest.raises(DownloadError, match=message):
+            get(url, tmp_path, "0" * 64)
+        assert names(tmp_path) == {f".{NAME}.part", RECORDS}
+        get(url, tmp_path, SHA256)
+        with pytest.raises(DownloadError, match=message):
+            get(url, tmp_path, "0" * 64)
+    assert names(tmp_path) == {NAME, RECORDS}
+    assert served.requests == [None]
 
 
 def test_a_file_put_there_by_hand_is_taken(tmp_path: Path) -> None:
@@ -215,6 +234,16 @@ def test_room_is_looked_for_before(tmp_path: Path) -> None:
     with serving(Served(CONTENT, length=10**18)) as url, pytest.raises(DownloadError, match=message):
         get(url, tmp_path)
     assert names(tmp_path) == set()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> None:
+    pem = own_authority(tmp_path)
+    with encrypted(pem) as url:
+        with pytest.raises(DownloadError, match=r"cannot be trusted: .*self-signed.* HEPH_CA_BUNDLE"):
+            get(url, tmp_path)
+        # It is a tile that comes, and no archive.
+        with pytest.raises(DownloadError, match="is no zip or tar"):
+            fetch(Archive(f"{url}/{NAME}"), tmp_path, Access(ca_bundle=pem))
 
 
 def test_the_proxy_of_the_settings_is_asked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -124,6 +125,19 @@ def test_odd_names_are_told(raw: Path) -> None:
     }
 
 
+def test_no_name_stops_the_inventory(raw: Path, tmp_path: Path) -> None:
+    folder = raw / FRAME / "interferograms"
+    (folder / ("x" * 250)).mkdir()
+    os.mkdir(os.fsencode(folder) + b"/\xff")  # noqa: PTH102 - no text
+    pairs = take_inventory(raw, FRAME, {})
+    assert [(pair.dates, pair.problems[1:]) for pair in pairs[2:]] == [
+        ("x" * 250, ("unreadable folder: File name too long",)),
+        ("\ufffd", ("missing interferogram", "missing coherence")),
+    ]
+    write_inventory(tmp_path / "inventory.parquet", pairs)
+    assert read_inventory(tmp_path / "inventory.parquet") == pairs
+
+
 def test_the_licsar_name_is_taken_where_there_are_two(raw: Path) -> None:
     write_pair(raw, USUAL, coherence=None, plain=True)
     write_pair(raw, "20181204_20181216", interferogram=None)
@@ -147,7 +161,7 @@ def test_annotations_are_joined_and_none_is_lost(raw: Path, tmp_path: Path) -> N
     write_annotations(tmp_path, read_annotations(write_records(tmp_path / "json", *records)))
     annotated = annotated_pairs(tmp_path, FRAME)
     assert annotated == {USUAL: [3, 9], "20200101_20200107": [4]}
-    first, second, third = take_inventory(raw, FRAME, annotated)
+    first, second, third = take_inventory(raw, FRAME, annotated | {USUAL: [9, 3]})
     assert (first.unique_id, first.problems) == (3, ("several annotations: 3, 9",))
     assert (second.unique_id, second.on_disk) == (None, True)
     assert (third.unique_id, third.on_disk, third.problems) == (4, False, ("not on disk",))
