@@ -1,4 +1,4 @@
-"""The colours and files of LiCSAR's quick looks.
+"""The colours of LiCSAR's quick looks.
 
 LiCSAR draws `{dates}.geo.diff.png` with a table of 252 steps of 0.025 rad, RdYlBu of ColorBrewer: dark blue at -pi,
 pale yellow at 0, dark red at pi, with a jump where the phase wraps; black, made transparent, where there are no data.
@@ -11,12 +11,10 @@ image is shrunk to 30 % after it is coloured, which mixes colours where the phas
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heph_dagster.files import replacing
 from heph_dagster.hephaestus.synthetic.coherence import TURN
 
 STEPS = 252
@@ -55,31 +53,3 @@ def colour_numbers(phase: NDArray[np.int32]) -> NDArray[np.uint8]:
 def _numbers() -> NDArray[np.uint8]:
     from_lowest = (np.arange(TURN) + TURN // 2) % TURN
     return (from_lowest * STEPS // TURN + 1).astype(np.uint8)
-
-
-def write_interferogram(path: Path, numbers: NDArray[np.uint8]) -> None:
-    """Write a PNG with the palette; no data are transparent black.
-
-    Args:
-        path: The file.
-        numbers: H x W numbers of the palette.
-    """
-    from PIL import Image
-
-    image = Image.fromarray(numbers).convert("L")
-    image.putpalette(palette().tobytes())
-    with replacing(path) as part:
-        image.save(part, "PNG", transparency=0, compress_level=1)
-
-
-def write_coherence(path: Path, levels: NDArray[np.uint8]) -> None:
-    """Write a grey PNG.
-
-    Args:
-        path: The file.
-        levels: H x W coherence of 255, 0 for no data.
-    """
-    from PIL import Image
-
-    with replacing(path) as part:
-        Image.fromarray(levels).save(part, "PNG", compress_level=1)

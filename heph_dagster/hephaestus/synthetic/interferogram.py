@@ -104,7 +104,7 @@ def _seen(field: Map, annotation: Annotation) -> Map:
     if outlines:
         area: NDArray[np.float32] = np.zeros(field.shape, dtype=np.float32)
         cv2.fillPoly(area, outlines, _BARELY_SEEN if annotation.low_coherence or annotation.no_info else _SEEN)
-        np.maximum(field, cv2.blur(area, (9, 9)), out=field)
+        np.maximum(field, cv2.blur(cv2.dilate(area, np.ones((5, 5))), (5, 5)), out=field)
     return field
 
 

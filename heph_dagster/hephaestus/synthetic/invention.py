@@ -134,7 +134,7 @@ def _deformed(annotation: Annotation, seed: int, rng: np.random.Generator) -> An
 def _volcano(frame: str, seed: int, rng: np.random.Generator) -> tuple[float, float]:
     """A place near one of the up to three volcanoes of a frame, in px."""
     height, width = usual_shape(frame, seed)
-    places = generator(seed, frame, "places").uniform(0.35, 0.65, size=(3, 2)) * (width, height)
+    places = generator(seed, frame, "places").uniform(0.25, 0.75, size=(3, 2)) * (width, height)
     x, y = places[min(rng.integers(3), rng.integers(3))] + rng.uniform(-6, 6, size=2)
     return float(x), float(y)
 
