@@ -57,6 +57,13 @@ class Source:
     rake: float
     fringes: float
 
+    @property
+    def top(self) -> float:
+        """Depth of what is least deep, in metres: how large the smallest features on the ground are."""
+        if self.activity in {Activity.MOGI, Activity.SPHEROID}:
+            return self.depth
+        return self.depth * (1 - self.width / 2 * sin(radians(self.dip)))
+
     def shape(self, x: Field, y: Field, sight: LineOfSight) -> Field:
         """Displacement towards the satellite of a source of unit strength.
 
@@ -282,7 +289,7 @@ def phase(sources: tuple[Source, ...], shape: tuple[int, int], sight: LineOfSigh
     for source in sources:
         near = max(source.depth / PIXEL_METRES, 1.0)
         reach = round(near * (4 + source.length / 2)) + 4
-        step = max(1, round(near / 4))
+        step = max(1, round(source.top / PIXEL_METRES / 2.5))
         x, y = round(source.x), round(source.y)
         window = _sampled(source, (x - reach, y - reach), (2 * reach, 2 * reach), step, sight)
         strength = np.copysign(2 * pi * source.fringes / np.abs(window).max(), RADIANS_PER_METRE * source.fringes)
