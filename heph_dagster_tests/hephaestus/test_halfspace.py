@@ -86,8 +86,7 @@ def test_cracks_turned_anyhow_are_as_published() -> None:
     about_z = np.array([[cos(c), sin(c), 0], [-sin(c), cos(c), 0], [0, 0, 1]])
     turned = about_z @ about_y @ about_x
     total = np.zeros((3, PLACES.shape[1]))
-    for normal, potency in zip(turned.T, (1.4e6, 1.2e6, 0.8e6), strict=True):
-        normal = normal if normal[2] > 0 else -normal
+    for normal, potency in zip((axis * np.sign(axis[2]) for axis in turned.T), (1.4e6, 1.2e6, 0.8e6), strict=True):
         # The plane dips to where its upward normal leans, to the right of the strike.
         strike = np.degrees(np.arctan2(normal[0], normal[1])) - 90
         total += tensile_point(*PLACES, 3000, strike, np.degrees(np.arccos(normal[2])), potency)

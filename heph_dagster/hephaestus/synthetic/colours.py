@@ -1,8 +1,8 @@
 """The colours of LiCSAR's quick looks.
 
-LiCSAR draws `{dates}.geo.diff.png` with a table of 252 steps of 0.025 rad, RdYlBu of ColorBrewer: dark blue at -pi,
-pale yellow at 0, dark red at pi, with a jump where the phase wraps; black, made transparent, where there are no data.
-The file has a palette. `{dates}.geo.cc.png` is grey, 255 for a coherence of 1, black for no data.
+LiCSAR draws `{dates}.geo.diff.png` with a table of 252 steps of 0.025 rad, RdYlBu of ColorBrewer by way of 20 colours:
+dark blue at -pi, pale yellow at 0, dark red at pi, with a jump where the phase wraps; black, made transparent, where
+there are no data. The file has a palette. `{dates}.geo.cc.png` is grey, 255 for a coherence of 1, black for no data.
 
 Source: github.com/comet-licsar/licsar_proc, create_preview_wrapped, create_preview_coh, pha.cpt and cc.cpt. There, the
 image is shrunk to 30 % after it is coloured, which mixes colours where the phase is noisy; not so here.
@@ -20,6 +20,7 @@ from heph_dagster.hephaestus.synthetic.coherence import TURN
 STEPS = 252
 """Colours of a cycle; number 0 of the palette is no data."""
 
+_COARSE_STEPS = 20
 _ANCHORS = (
     (49, 54, 149), (69, 117, 180), (116, 173, 209), (171, 217, 233), (224, 243, 248), (255, 255, 191),
     (254, 224, 144), (253, 174, 97), (244, 109, 67), (215, 48, 39), (165, 0, 38),
@@ -29,9 +30,10 @@ _ANCHORS = (
 @lru_cache(maxsize=1)
 def palette() -> NDArray[np.uint8]:
     """RGB of no data, and of the phase from -pi to pi; 253 x 3, read-only."""
-    place = np.linspace(0, len(_ANCHORS) - 1, STEPS)
-    anchors = np.array(_ANCHORS, dtype=np.float64)
-    colours = np.stack([np.interp(place, np.arange(len(anchors)), channel) for channel in anchors.T], axis=1)
+    colours = np.array(_ANCHORS, dtype=np.float64)
+    for number in (_COARSE_STEPS, STEPS):
+        place = np.linspace(0, len(colours) - 1, number)
+        colours = np.stack([np.interp(place, np.arange(len(colours)), channel) for channel in colours.T], axis=1)
     table = np.concatenate((np.zeros((1, 3)), np.rint(colours))).astype(np.uint8)
     table.setflags(write=False)
     return table

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.hephaestus.annotation import Activity, Annotation, Deformation, Intensity, Label, Phase, Polygon
+from heph_dagster.hephaestus.frames import Frame
 from heph_dagster.hephaestus.synthetic.captions import caption
 from heph_dagster.hephaestus.synthetic.deformation import Source, fitted, outlined
 from heph_dagster.hephaestus.synthetic.orbit import LineOfSight, line_of_sight
@@ -60,7 +61,8 @@ def invent(count: int, seed: int, frames: Sequence[str] = FRAMES) -> list[Annota
     Raises:
         ValueError: A frame is none or stands there twice, or has too few pairs of days.
     """
-    if len(set(frames)) != len(frames) or not frames:
+    ids = [Frame(frame).id for frame in frames]
+    if len(set(ids)) != len(ids) or not ids:
         raise ValueError(f"frames should be named once each: {', '.join(frames) or 'there is none'}")
     if count > MOST_PER_FRAME * len(frames):
         raise ValueError(
