@@ -48,7 +48,7 @@ _APART = 6.0  # radii between the sources of an interferogram
 def invent(count: int, seed: int, frames: Sequence[str] = FRAMES) -> list[Annotation]:
     """Annotations with the IDs from 1 on, one frame after the other.
 
-    `scenes` and `synthesize` with the same seed make interferograms of the very sources whose fringes are outlined.
+    An outline is where a modelled source makes more than half a fringe; `synthesize` fits such a source to it again.
 
     Args:
         count: How many.
