@@ -164,7 +164,8 @@ def test_glaciers_are_on_the_heights() -> None:
     heights = small_scene().heights
     ice = glacier_phase(heights, np.random.default_rng(1))
     assert 0.02 < np.mean(ice > 0) < 0.04
-    assert heights[ice > 0].min() >= heights[ice == 0].max()
+    assert heights[ice > 0].mean() > np.quantile(heights, 0.95)
+    assert np.abs(np.diff(ice, axis=0)).max() < pi  # smooth enough to be seen as fringes
     assert ice.max() > 2 * 2 * pi * 0.99
 
 
