@@ -132,16 +132,6 @@ def test_pixels_survive_encoding(shape: tuple[int, ...]) -> None:
     assert (by_opencv == (image[..., ::-1] if len(shape) == 3 else image)).all()
 
 
-def test_numbers_of_a_palette_become_its_colours() -> None:
-    numbers = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
-    palette = np.array([[0, 0, 0], [250, 20, 30], [1, 2, 3]], np.uint8)
-    file = encode_png(numbers, palette)
-    assert check_png(file) == PngHeader(3, 2, 8, "palette", grey=False)
-    assert np.array_equal(decode_png(file), palette[numbers])
-    transparent = np.asarray(Image.open(io.BytesIO(file)).convert("RGBA"))[..., 3]
-    assert np.array_equal(transparent == 0, numbers == 0)
-
-
 def test_pixels_that_cannot_be_inflated_are_an_error() -> None:
     data = encode_png(Picture(np.zeros((4, 4), np.uint8)))
     (body,) = [bytes(body) for name, body in png_chunks(data) if name == b"IDAT"]

@@ -14,7 +14,6 @@ import cv2
 from heph_dagster.files import replacing
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.interferograms import Layout, interferogram_folder
-from heph_dagster.hephaestus.synthetic.colours import palette
 from heph_dagster.hephaestus.synthetic.interferogram import synthesize
 from heph_dagster.hephaestus.synthetic.scene import Scene
 from heph_dagster.png import Picture, encode_png
@@ -103,7 +102,7 @@ def _write(
 ) -> None:
     for annotation in annotations:
         made = synthesize(annotation, scene)
-        images = (encode_png(Picture(made.numbers, palette())), encode_png(Picture(made.coherence)))
+        images = (encode_png(made.picture), encode_png(Picture(made.coherence)))
         folder = interferogram_folder(root / "raw", annotation.frame) / annotation.dates
         for path, image in zip(layout.paths(folder), images, strict=True):
             with replacing(path) as part:

@@ -2,7 +2,8 @@
 
 LiCSAR draws `{dates}.geo.diff.png` with a table of 252 steps of 0.025 rad, RdYlBu of ColorBrewer by way of 20 colours:
 dark blue at -pi, pale yellow at 0, dark red at pi, with a jump where the phase wraps; black, made transparent, where
-there are no data. The file has a palette. `{dates}.geo.cc.png` is grey, 255 for a coherence of 1, black for no data.
+there are no data (black only here, as readers drop transparency). The file has a palette. `{dates}.geo.cc.png` is grey,
+255 for a coherence of 1, black for no data.
 
 Source: github.com/comet-licsar/licsar_proc, create_preview_wrapped, create_preview_coh, pha.cpt and cc.cpt. There, the
 image is shrunk to 30 % after it is coloured, which mixes colours where the phase is noisy; not so here.
@@ -29,12 +30,13 @@ _ANCHORS = (
 
 @lru_cache(maxsize=1)
 def palette() -> NDArray[np.uint8]:
-    """RGB of no data, and of the phase from -pi to pi; 253 x 3, read-only."""
+    """RGB of no data, and of the phase from -pi to pi; 256 x 3, of which the last three have no use; read-only."""
     colours = np.array(_ANCHORS, dtype=np.float64)
     for number in (_COARSE_STEPS, STEPS):
         place = np.linspace(0, len(colours) - 1, number)
         colours = np.stack([np.interp(place, np.arange(len(colours)), channel) for channel in colours.T], axis=1)
-    table = np.concatenate((np.zeros((1, 3)), np.rint(colours))).astype(np.uint8)
+    table: NDArray[np.uint8] = np.zeros((256, 3), dtype=np.uint8)
+    table[1 : STEPS + 1] = np.rint(colours)
     table.setflags(write=False)
     return table
 
