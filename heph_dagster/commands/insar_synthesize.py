@@ -14,14 +14,13 @@ from heph_dagster.commands import options
 
 if TYPE_CHECKING:
     from heph_dagster.hephaestus.annotation import Annotation
-    from heph_dagster.hephaestus.synthetic.archive import Layout
 
 
 @click.command()
 @click.argument("annotations", type=click.Path(path_type=Path), required=False)
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder that raw/ is in.")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same bytes.")
-@click.option("--layout", type=click.Choice(["licsar", "hephaestus"]), default="licsar", show_default=True)
+@click.option("--layout", type=click.Choice(["licsar", "plain"]), default="licsar", show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option("--count", type=click.IntRange(1), help="Annotations to invent, where none are given.")
 @click.option("--frames", help="Frames to invent them for, A,B.  [default: four that do not exist]")
@@ -32,7 +31,7 @@ def synthesize(
     annotations: Path | None,
     out: Path,
     seed: int,
-    layout: Layout,
+    layout: str,
     workers: int | None,
     count: int | None,
     *,
@@ -45,6 +44,7 @@ def synthesize(
     Writes raw/{frame}/interferograms/{dates}, and annotations/{uniqueID}.json of those that it invents.
     """
     from heph_dagster.commands.progress import counting
+    from heph_dagster.hephaestus.interferograms import Layout
     from heph_dagster.hephaestus.synthetic.archive import write_archive, write_records
     from heph_dagster.hephaestus.synthetic.scene import scenes
 
@@ -58,7 +58,7 @@ def synthesize(
         write_records(out, picked)
     with counting("Synthesizing interferograms", len(picked)) as advance:
         write_archive(
-            out, picked, scenes(known, seed), layout=layout, workers=workers or os.cpu_count() or 1,
+            out, picked, scenes(known, seed), layout=Layout(layout), workers=workers or os.cpu_count() or 1,
             on_done=lambda _: advance(),
         )  # fmt: skip
     of_frame = dict(sorted(Counter(each.frame for each in picked).items()))

@@ -8,42 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import cv2
 
 from heph_dagster.files import replacing
 from heph_dagster.hephaestus.annotation import Annotation
-from heph_dagster.hephaestus.synthetic.colours import write_coherence, write_interferogram
+from heph_dagster.hephaestus.interferograms import Layout, interferogram_folder
 from heph_dagster.hephaestus.synthetic.interferogram import synthesize
 from heph_dagster.hephaestus.synthetic.scene import Scene
-
-Layout: TypeAlias = Literal["licsar", "hephaestus"]
-"""How files of the raw archive are called: as LiCSAR has them, or as Hephaestus's README tells."""
-
-LAYOUTS: dict[Layout, tuple[str, str]] = {
-    "licsar": ("{dates}.geo.diff.png", "{dates}.geo.cc.png"),
-    "hephaestus": ("InSAR.png", "Coherence.png"),
-}
-"""Names of the interferogram and of its coherence."""
+from heph_dagster.png import Picture, encode_png
 
 _PER_JOB = 16  # annotations of a frame, whose terrain is made once for them
-
-
-def image_paths(root: Path, annotation: Annotation, layout: Layout) -> tuple[Path, Path]:
-    """Where the interferogram and the coherence of an annotation are.
-
-    Args:
-        root: Folder that `raw` is in.
-        annotation: The annotation.
-        layout: Layout of the archive.
-
-    Returns:
-        Two paths.
-    """
-    folder = root / "raw" / annotation.frame / "interferograms" / annotation.dates
-    interferogram, coherence = (folder / name.format(dates=annotation.dates) for name in LAYOUTS[layout])
-    return interferogram, coherence
 
 
 def write_archive(
@@ -51,7 +26,7 @@ def write_archive(
     annotations: Sequence[Annotation],
     frames: Mapping[str, Scene],
     *,
-    layout: Layout = "licsar",
+    layout: Layout = Layout.LICSAR,
     workers: int = 1,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> None:
@@ -75,12 +50,15 @@ def write_archive(
             _write(root, frames[job[0].frame], job, layout, on_done)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, cv2.setNumThreads, (1,)) as pool:
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, cv2.setNumThreads, (1,))
+    try:
         started = {pool.submit(_write, root, frames[job[0].frame], job, layout): job for job in jobs}
         for future in as_completed(started):
             future.result()
             for annotation in started[future]:
                 on_done(annotation.unique_id)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def write_records(root: Path, annotations: Iterable[Annotation]) -> None:
@@ -124,7 +102,9 @@ def _write(
 ) -> None:
     for annotation in annotations:
         made = synthesize(annotation, scene)
-        interferogram, coherence = image_paths(root, annotation, layout)
-        write_interferogram(interferogram, made.numbers)
-        write_coherence(coherence, made.coherence)
+        images = (encode_png(made.picture), encode_png(Picture(made.coherence)))
+        folder = interferogram_folder(root / "raw", annotation.frame) / annotation.dates
+        for path, image in zip(layout.paths(folder), images, strict=True):
+            with replacing(path) as part:
+                part.write_bytes(image)
         on_done(annotation.unique_id)

@@ -12,7 +12,7 @@ _ATMOSPHERE = {
     2: "Turbulent air makes wave-like patterns over the area.",
     3: "Stratified air follows the heights, and turbulent air makes wave-like patterns.",
 }
-_ROWS, _COLUMNS = ("top", "centre", "bottom"), ("left", "middle", "right")
+_ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 
 
 def caption(annotation: Annotation, shape: tuple[int, int]) -> str:
@@ -49,10 +49,12 @@ def caption(annotation: Annotation, shape: tuple[int, int]) -> str:
 
 def _pattern(deformation: Deformation, shape: tuple[int, int]) -> str:
     x, y = np.clip(deformation.polygon.mean(axis=0) / shape[::-1] * 3, 0, 2.99).astype(int)
-    place = f"at the {_ROWS[y]} {_COLUMNS[x]}"
+    words = " ".join(filter(None, (_ROWS[y], _COLUMNS[x])))
+    place = f"at the {words}" if words else "in the middle"
     if deformation.activity is Activity.EARTHQUAKE:
         return f"An earthquake moved the ground {place}."
-    word = deformation.activity.word.lower()
+    word = deformation.activity.word
+    word = word if deformation.activity is Activity.MOGI else word.lower()
     kind = f"n {word}" if deformation.activity is Activity.UNIDENTIFIED else f" {word}"
     strength = "" if deformation.intensity is None else f" of {deformation.intensity.word.lower()} intensity"
     return f"A{kind} source{strength} deforms the ground {place}."

@@ -1,8 +1,9 @@
-"""The colours and files of LiCSAR's quick looks.
+"""The colours of LiCSAR's quick looks.
 
-LiCSAR draws `{dates}.geo.diff.png` with a table of 252 steps of 0.025 rad, RdYlBu of ColorBrewer: dark blue at -pi,
-pale yellow at 0, dark red at pi, with a jump where the phase wraps; black, made transparent, where there are no data.
-The file has a palette. `{dates}.geo.cc.png` is grey, 255 for a coherence of 1, black for no data.
+LiCSAR draws `{dates}.geo.diff.png` with a table of 252 steps of 0.025 rad, RdYlBu of ColorBrewer by way of 20 colours:
+dark blue at -pi, pale yellow at 0, dark red at pi, with a jump where the phase wraps; black, made transparent, where
+there are no data (black only here, as readers drop transparency). The file has a palette. `{dates}.geo.cc.png` is grey,
+255 for a coherence of 1, black for no data.
 
 Source: github.com/comet-licsar/licsar_proc, create_preview_wrapped, create_preview_coh, pha.cpt and cc.cpt. There, the
 image is shrunk to 30 % after it is coloured, which mixes colours where the phase is noisy; not so here.
@@ -11,17 +12,16 @@ image is shrunk to 30 % after it is coloured, which mixes colours where the phas
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heph_dagster.files import replacing
 from heph_dagster.hephaestus.synthetic.coherence import TURN
 
 STEPS = 252
 """Colours of a cycle; number 0 of the palette is no data."""
 
+_COARSE_STEPS = 20
 _ANCHORS = (
     (49, 54, 149), (69, 117, 180), (116, 173, 209), (171, 217, 233), (224, 243, 248), (255, 255, 191),
     (254, 224, 144), (253, 174, 97), (244, 109, 67), (215, 48, 39), (165, 0, 38),
@@ -30,11 +30,13 @@ _ANCHORS = (
 
 @lru_cache(maxsize=1)
 def palette() -> NDArray[np.uint8]:
-    """RGB of no data, and of the phase from -pi to pi; 253 x 3, read-only."""
-    place = np.linspace(0, len(_ANCHORS) - 1, STEPS)
-    anchors = np.array(_ANCHORS, dtype=np.float64)
-    colours = np.stack([np.interp(place, np.arange(len(anchors)), channel) for channel in anchors.T], axis=1)
-    table = np.concatenate((np.zeros((1, 3)), np.rint(colours))).astype(np.uint8)
+    """RGB of no data, and of the phase from -pi to pi; 256 x 3, of which the last three have no use; read-only."""
+    colours = np.array(_ANCHORS, dtype=np.float64)
+    for number in (_COARSE_STEPS, STEPS):
+        place = np.linspace(0, len(colours) - 1, number)
+        colours = np.stack([np.interp(place, np.arange(len(colours)), channel) for channel in colours.T], axis=1)
+    table: NDArray[np.uint8] = np.zeros((256, 3), dtype=np.uint8)
+    table[1 : STEPS + 1] = np.rint(colours)
     table.setflags(write=False)
     return table
 
@@ -55,31 +57,3 @@ def colour_numbers(phase: NDArray[np.int32]) -> NDArray[np.uint8]:
 def _numbers() -> NDArray[np.uint8]:
     from_lowest = (np.arange(TURN) + TURN // 2) % TURN
     return (from_lowest * STEPS // TURN + 1).astype(np.uint8)
-
-
-def write_interferogram(path: Path, numbers: NDArray[np.uint8]) -> None:
-    """Write a PNG with the palette; no data are transparent black.
-
-    Args:
-        path: The file.
-        numbers: H x W numbers of the palette.
-    """
-    from PIL import Image
-
-    image = Image.fromarray(numbers).convert("L")
-    image.putpalette(palette().tobytes())
-    with replacing(path) as part:
-        image.save(part, "PNG", transparency=0, compress_level=1)
-
-
-def write_coherence(path: Path, levels: NDArray[np.uint8]) -> None:
-    """Write a grey PNG.
-
-    Args:
-        path: The file.
-        levels: H x W coherence of 255, 0 for no data.
-    """
-    from PIL import Image
-
-    with replacing(path) as part:
-        Image.fromarray(levels).save(part, "PNG", compress_level=1)

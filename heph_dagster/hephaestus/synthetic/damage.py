@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import pi
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ DEBURSTING, MERGING = 2, 3
 
 _BURST_PX = 54  # 20 km along the flight
 _SWATHS = 3
+_ICE_PX = 4.0  # over which ice evens out the ground, at half of the resolution
 _MARGIN = 8
 
 
@@ -59,14 +61,15 @@ def glacier_phase(heights: Map, rng: np.random.Generator) -> Map:
     """Phase of ice that flows down from the highest ground, two to five fringes on each glacier.
 
     Args:
-        heights: H x W in km.
+        heights: H x W in km, at half of the resolution.
         rng: Source of randomness.
 
     Returns:
         H x W in radians, 0 outside of glaciers.
     """
-    low, high = np.quantile(heights, (0.97, 0.999)).tolist()
-    rise = np.clip((heights - np.float32(low)) / np.float32(max(high - low, 0.01)), 0, 1)
+    smooth = np.asarray(cv2.GaussianBlur(heights, (0, 0), _ICE_PX), dtype=np.float32)
+    low, high = np.quantile(smooth, (0.97, 0.999)).tolist()
+    rise = np.clip((smooth - np.float32(low)) / np.float32(max(high - low, 0.01)), 0, 1)
     return np.asarray(rise * np.float32(rng.uniform(2, 5) * 2 * pi))
 
 

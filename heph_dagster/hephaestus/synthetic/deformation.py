@@ -21,7 +21,7 @@ OUTLINE_FRINGES = 0.5
 _FRINGES = {Intensity.LOW: (1.0, 1.3), Intensity.MEDIUM: (1.7, 2.4), Intensity.HIGH: (3.2, 4.8), None: (1.8, 3.6)}
 _LEAST_PX_PER_FRINGE = 2.2
 _ROUNDS = 6
-_GRID, _FINE_GRID = 40, 241
+_GRID, _FINE_GRID = 40, 161
 _WINDOW = 1.8  # semi-axes of the outline's ellipse that the search looks at
 _SHORTEST, _LONGEST = 0.8, 12.0
 _COARSE_STEP = 16
@@ -56,6 +56,13 @@ class Source:
     dip: float
     rake: float
     fringes: float
+
+    @property
+    def top(self) -> float:
+        """Depth of what is least deep, in metres: how large the smallest features on the ground are."""
+        if self.activity in {Activity.MOGI, Activity.SPHEROID}:
+            return self.depth
+        return self.depth * (1 - self.width / 2 * sin(radians(self.dip)))
 
     def shape(self, x: Field, y: Field, sight: LineOfSight) -> Field:
         """Displacement towards the satellite of a source of unit strength.
@@ -282,7 +289,7 @@ def phase(sources: tuple[Source, ...], shape: tuple[int, int], sight: LineOfSigh
     for source in sources:
         near = max(source.depth / PIXEL_METRES, 1.0)
         reach = round(near * (4 + source.length / 2)) + 4
-        step = max(1, round(near / 4))
+        step = max(1, round(source.top / PIXEL_METRES / 2.5))
         x, y = round(source.x), round(source.y)
         window = _sampled(source, (x - reach, y - reach), (2 * reach, 2 * reach), step, sight)
         strength = np.copysign(2 * pi * source.fringes / np.abs(window).max(), RADIANS_PER_METRE * source.fringes)

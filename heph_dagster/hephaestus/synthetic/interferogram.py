@@ -18,6 +18,7 @@ from heph_dagster.hephaestus.synthetic.damage import Canvas, glacier_phase, spoi
 from heph_dagster.hephaestus.synthetic.fields import Map, enlarged, reduced_shape
 from heph_dagster.hephaestus.synthetic.scene import HALF, Scene, image_shape
 from heph_dagster.hephaestus.synthetic.seeds import generator
+from heph_dagster.png import Picture
 
 _SEEN, _BARELY_SEEN = 0.6, 0.4  # least coherence in an outline, and where low coherence is annotated
 
@@ -37,9 +38,14 @@ class Interferogram:
     sources: tuple[deformation.Source, ...]
 
     @property
+    def picture(self) -> Picture:
+        """Its colours as its file keeps them."""
+        return Picture(self.numbers, palette())
+
+    @property
     def image(self) -> NDArray[np.uint8]:
         """RGB, H x W x 3, black where there are no data."""
-        return palette()[self.numbers]
+        return self.picture.rgb()
 
 
 def synthesize(annotation: Annotation, scene: Scene) -> Interferogram:
@@ -104,7 +110,7 @@ def _seen(field: Map, annotation: Annotation) -> Map:
     if outlines:
         area: NDArray[np.float32] = np.zeros(field.shape, dtype=np.float32)
         cv2.fillPoly(area, outlines, _BARELY_SEEN if annotation.low_coherence or annotation.no_info else _SEEN)
-        np.maximum(field, cv2.blur(area, (9, 9)), out=field)
+        np.maximum(field, cv2.blur(cv2.dilate(area, np.ones((5, 5))), (5, 5)), out=field)
     return field
 
 

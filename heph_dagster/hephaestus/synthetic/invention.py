@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.hephaestus.annotation import Activity, Annotation, Deformation, Intensity, Label, Phase, Polygon
+from heph_dagster.hephaestus.frames import Frame
 from heph_dagster.hephaestus.synthetic.captions import caption
 from heph_dagster.hephaestus.synthetic.deformation import Source, fitted, outlined
 from heph_dagster.hephaestus.synthetic.orbit import LineOfSight, line_of_sight
@@ -47,7 +48,7 @@ _APART = 6.0  # radii between the sources of an interferogram
 def invent(count: int, seed: int, frames: Sequence[str] = FRAMES) -> list[Annotation]:
     """Annotations with the IDs from 1 on, one frame after the other.
 
-    `scenes` and `synthesize` with the same seed make interferograms of the very sources whose fringes are outlined.
+    An outline is where a modelled source makes more than half a fringe; `synthesize` fits such a source to it again.
 
     Args:
         count: How many.
@@ -60,7 +61,8 @@ def invent(count: int, seed: int, frames: Sequence[str] = FRAMES) -> list[Annota
     Raises:
         ValueError: A frame is none or stands there twice, or has too few pairs of days.
     """
-    if len(set(frames)) != len(frames) or not frames:
+    ids = [Frame(frame).id for frame in frames]
+    if len(set(ids)) != len(ids) or not ids:
         raise ValueError(f"frames should be named once each: {', '.join(frames) or 'there is none'}")
     if count > MOST_PER_FRAME * len(frames):
         raise ValueError(
@@ -134,7 +136,7 @@ def _deformed(annotation: Annotation, seed: int, rng: np.random.Generator) -> An
 def _volcano(frame: str, seed: int, rng: np.random.Generator) -> tuple[float, float]:
     """A place near one of the up to three volcanoes of a frame, in px."""
     height, width = usual_shape(frame, seed)
-    places = generator(seed, frame, "places").uniform(0.35, 0.65, size=(3, 2)) * (width, height)
+    places = generator(seed, frame, "places").uniform(0.25, 0.75, size=(3, 2)) * (width, height)
     x, y = places[min(rng.integers(3), rng.integers(3))] + rng.uniform(-6, 6, size=2)
     return float(x), float(y)
 

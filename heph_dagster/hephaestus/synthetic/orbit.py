@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from math import cos, pi, radians, sin
 from typing import NamedTuple
 
+from heph_dagster.hephaestus.frames import Frame
 from heph_dagster.hephaestus.synthetic.halfspace import Displacement, Field
 
 WAVELENGTH = 0.055465763
@@ -19,8 +19,7 @@ PIXEL_METRES = 370.0
 """Side of a pixel: LiCSAR maps with 0.001 degrees and shows them at 30 % of that size."""
 
 _INCIDENCE = 39.0
-_HEADING = {"A": -12.0, "D": -168.0}
-_FRAME = re.compile(r"\d{3}([AD])_\w+")
+_HEADING = {"ascending": -12.0, "descending": -168.0}
 
 
 class LineOfSight(NamedTuple):
@@ -47,7 +46,7 @@ def line_of_sight(frame: str) -> LineOfSight:
     """The line of sight of a frame's orbit: Sentinel-1 flies north-north-west or south-south-west and looks right.
 
     Args:
-        frame: ID of the frame, whose letter says ascending or descending.
+        frame: ID of the frame.
 
     Returns:
         The line of sight in the middle of the swath.
@@ -55,9 +54,6 @@ def line_of_sight(frame: str) -> LineOfSight:
     Raises:
         ValueError: The ID is none.
     """
-    match = _FRAME.fullmatch(frame)
-    if match is None:
-        raise ValueError(f"{frame!r} is no frame: 124D_05291_081406 is one, orbit 124, descending")
-    heading = _HEADING[match[1]]
+    heading = _HEADING[Frame(frame).direction]
     side, incidence = radians(heading), radians(_INCIDENCE)
     return LineOfSight(-sin(incidence) * cos(side), sin(incidence) * sin(side), cos(incidence), heading)

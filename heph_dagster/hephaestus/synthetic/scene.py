@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.hephaestus.annotation import Annotation, Polygon
-from heph_dagster.hephaestus.synthetic.fields import Map, enlarged, random_field, reduced_shape
+from heph_dagster.hephaestus.synthetic.fields import Map, random_field, reduced_shape
 from heph_dagster.hephaestus.synthetic.orbit import LineOfSight, line_of_sight
 from heph_dagster.hephaestus.synthetic.seeds import generator
 
@@ -87,18 +87,13 @@ class Scene:
             distance = np.hypot(x - np.float32(volcano.x), y - np.float32(volcano.y)) / np.float32(volcano.radius)
             # A cone with a foot that lifts its surroundings out of the sea.
             ground += np.float32(volcano.height) * np.exp(-distance) + np.exp(-((distance / 2) ** 2))
-        level = np.quantile(ground, sea) if sea else ground.min()
+        level = np.quantile(ground, sea) if sea else ground.min() - 0.01
         return np.asarray(np.maximum(ground - np.float32(level), 0))
 
     @cached_property
     def cover(self) -> Map:
         """How well the ground keeps its coherence, beside other ground: mean 0, standard deviation 1; as `heights`."""
         return random_field(generator(self.seed, self.frame, "cover"), self.heights.shape, _cover)
-
-    @cached_property
-    def sea(self) -> NDArray[np.bool_]:
-        """Where there is sea; the canvas's size."""
-        return enlarged(self.heights, HALF, self.canvas) <= 0 if not self.heights.all() else np.zeros(self.canvas, bool)
 
     def swath(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Where there are data: a parallelogram along the flight that holds all outlines.
