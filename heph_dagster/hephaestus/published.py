@@ -239,7 +239,7 @@ class _Reader:
             mask = self._mask(files.masks[0][0])
             classes = [int(each) for each in np.unique(mask) if each]
             self._check_classes(files, classes, files.masks[0][0])
-            if set(classes) != set(label.deformation) - {0}:
+            if not set(classes) <= set(label.deformation) or bool(classes) != bool(made_for):
                 raise _RejectedError(
                     f"{files.masks[0][0]} has classes {classes}, and {files.labels[0]} has {label.deformation}"
                 )

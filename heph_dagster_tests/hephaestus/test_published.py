@@ -14,11 +14,13 @@ from click.testing import CliRunner
 
 from heph_dagster.cli import main
 from heph_dagster.hephaestus.annotation import Activity, Intensity, Phase
+from heph_dagster.hephaestus.annotation_utils import save_crops
 from heph_dagster.hephaestus.published import ImportedCrops, import_crops
 from heph_dagster.hephaestus.shards import check_shards, read_crops
 from heph_dagster.hephaestus.sources import SourceError
 from heph_dagster.png import Picture, encode_png
 from heph_dagster_tests.hephaestus.making_crops import FRAME
+from heph_dagster_tests.hephaestus.records import deformed, quiet, write_records
 
 SIZE = 8
 OTHER = "012D_07075_080504"
@@ -249,6 +251,30 @@ def test_links_that_leave_the_folder_are_rejected(root: Path, tmp_path: Path) ->
     (root / "labeled/0/7_1.png").unlink()
     (root / "labeled/0/7_1.png").symlink_to(outside)
     assert imported(root)[1]["labeled/0/7_1.png"] == "labeled/0/7_1.png: it is a link that leaves the folder"
+
+
+def test_a_deformation_may_lie_under_another(root: Path) -> None:
+    write(root / "masks/3/9_1.png", mask(5))
+    write(root / "masks/0/7_0.png", mask())
+    result, rejects = imported(root)
+    assert (result.crops, rejects) == (7, {})
+    write(root / "masks/0/7_0.png", mask(5))
+    assert set(imported(root)[1]) == {"cls_labels/7_0.json", "labeled/0/7_0.png", "masks/0/7_0.png"}
+
+
+def test_crops_that_are_saved_here_are_read_again(tmp_path: Path) -> None:
+    records = [quiet(3), deformed(12)]
+    write_records(tmp_path / "annotations", *records)
+    for record in records:
+        dates = f"{record['primary_date']}_{record['secondary_date']}"
+        write(tmp_path / "raw" / FRAME / "interferograms" / dates / "InSAR.png", pixels("3", 224))
+    folders = [f"{tmp_path / 'set' / name}/" for name in ("labeled", "masks")]
+    save_crops(f"{tmp_path / 'annotations'}/", *folders, f"{tmp_path / 'raw'}/")
+    result = import_crops(tmp_path / "set", tmp_path / "out")
+    assert (result.frames, result.rejects) == ({FRAME: 3}, ())
+    for crop in read_crops(tmp_path / "out" / FRAME):
+        assert np.array_equal(crop.image, pixels("3", 224))
+        assert crop.activities == (() if crop.name == "3_0" else (Activity.MOGI, Activity.EARTHQUAKE))
 
 
 def test_what_is_no_set_is_refused(tmp_path: Path) -> None:
