@@ -23,6 +23,7 @@ from benchmarks.measure import Row, pairs, ratio_row
 from heph_dagster.hephaestus.loader import CropDataset
 from heph_dagster.hephaestus.shards import write_shards
 from heph_dagster.hephaestus.stored_crop import StoredCrop
+from heph_dagster.png import Picture
 
 SEED = 500_000
 CROPS, SHARD_CROPS, SIZE = 4096, 1024, 224
@@ -38,27 +39,26 @@ def _colours() -> NDArray[np.uint8]:
     return cv2.cvtColor(hues[None].astype(np.uint8), cv2.COLOR_HSV2RGB)[0]
 
 
-def _image(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Wrapped phase of a point source and a turbulent atmosphere with noise, coloured, then shrunk as archives do."""
-    side = SIZE * 3 // 2
-    wavenumber = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+def _picture(rng: np.random.Generator) -> Picture:
+    """Wrapped phase of a point source and a turbulent atmosphere with noise, as numbers of a palette."""
+    wavenumber = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None])
     wavenumber[0, 0] = 1
 
     def field(power: float) -> NDArray[np.float64]:
-        values = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((side, side))) * wavenumber**power, s=(side, side))
+        values = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((SIZE, SIZE))) * wavenumber**power, s=(SIZE, SIZE))
         return (values - values.mean()) / values.std()
 
-    y, x = np.mgrid[:side, :side]
-    depth, (left, top) = rng.uniform(20, 90), rng.uniform(side / 5, side * 4 / 5, 2)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    depth, (left, top) = rng.uniform(15, 60), rng.uniform(SIZE / 5, SIZE * 4 / 5, 2)
     source = rng.uniform(0, 30) * depth**3 / ((x - left) ** 2 + (y - top) ** 2 + depth**2) ** 1.5
-    noise = np.clip(field(-1.8) * 0.2 + 0.3, 0, 1) * 0.5 * rng.standard_normal((side, side))
+    noise = np.clip(field(-1.8) * 0.2 + 0.3, 0, 1) * 0.5 * rng.standard_normal((SIZE, SIZE))
     phase = field(-2) * rng.uniform(2, 6) + source + noise
-    coloured = _colours()[(phase / (2 * np.pi) % 1 * 256).astype(np.uint8)]
-    return cv2.resize(coloured, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return Picture((phase / (2 * np.pi) % 1 * 256).astype(np.uint8), _colours())
 
 
-def _encode(image: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+def _encode(picture: Picture) -> bytes:
+    """The predecessor's way: it reads interferograms as colours, and writes crops with OpenCV."""
+    return cv2.imencode(".png", cv2.cvtColor(picture.rgb(), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _decode(data: bytes) -> torch.Tensor:
@@ -103,27 +103,27 @@ class _Tars(IterableDataset[torch.Tensor]):
         yield from map(_decode, held)
 
 
-def _write_files(folder: Path, images: list[NDArray[np.uint8]]) -> None:
+def _write_files(folder: Path, pictures: list[Picture]) -> None:
     folder.mkdir()
     for number in range(CROPS):
-        (folder / f"{number}.png").write_bytes(_encode(images[number % DIFFERENT]))
+        (folder / f"{number}.png").write_bytes(_encode(pictures[number % DIFFERENT]))
 
 
-def _write_tars(folder: Path, images: list[NDArray[np.uint8]]) -> None:
+def _write_tars(folder: Path, pictures: list[Picture]) -> None:
     folder.mkdir()
     for start in range(0, CROPS, SHARD_CROPS):
         with tarfile.open(folder / f"{start:05d}.tar", "w") as archive:
             for number in range(start, start + SHARD_CROPS):
-                data = _encode(images[number % DIFFERENT])
+                data = _encode(pictures[number % DIFFERENT])
                 member = tarfile.TarInfo(f"{number}.png")
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
 
 
-def _write_shards(folder: Path, images: list[NDArray[np.uint8]]) -> None:
+def _write_shards(folder: Path, pictures: list[Picture]) -> None:
     mask, days = np.zeros((SIZE, SIZE), np.uint8), (date(2018, 11, 28), date(2018, 12, 4))
     crops = (
-        StoredCrop(f"{number}", number, 0, "124D_05291_081406", *days, 0, 0, images[number % DIFFERENT], mask)
+        StoredCrop(f"{number}", number, 0, "124D_05291_081406", *days, 0, 0, pictures[number % DIFFERENT], mask)
         for number in range(CROPS)
     )
     write_shards(folder, crops, shard_crops=SHARD_CROPS)
@@ -146,33 +146,35 @@ def _cpu_ms(work: Callable[[], None]) -> float:
 def run() -> list[Row]:
     """All measures of crops on disk; files are in the cache of the system."""
     rng = np.random.default_rng(SEED)
-    images = [_image(rng) for _ in range(DIFFERENT)]
+    pictures = [_picture(rng) for _ in range(DIFFERENT)]
+    coloured = [Picture(each.rgb()) for each in pictures]
     with tempfile.TemporaryDirectory() as place:
-        files, tars, shards = (Path(place) / name for name in ("files", "tars", "shards"))
-        forms = (
-            ("PNG files", files, _write_files),
-            ("tars of PNG", tars, _write_tars),
-            ("shards", shards, _write_shards),
-        )
-        rows = []
-        for name, folder, write in forms:
-            spent = _cpu_ms(partial(write, folder, images))
-            size = sum(path.stat().st_size for path in folder.iterdir()) / CROPS
-            note = f"{size / 1e3:.1f} kB a crop; {SIZE} px, synthetic"
-            rows.append(Row(f"writing {name}, CPU time a crop", spent, "ms", "", None, note))
+        files, tars, shards, rgb = (Path(place) / name for name in ("files", "tars", "shards", "rgb"))
+        rows = [
+            _written("PNG files", files, partial(_write_files, files, pictures)),
+            _written("tars of PNG", tars, partial(_write_tars, tars, pictures)),
+            _written("shards", shards, partial(_write_shards, shards, pictures)),
+            _written("shards of colours, as published crops give", rgb, partial(_write_shards, rgb, coloured)),
+        ]
         load = {
-            "files": partial(_load, _Files(files), shuffle=True),
-            "tars": partial(_load, _Tars(tars)),
-            "shards": partial(_load, CropDataset([shards], seed=SEED)),
+            "PNG files one by one": partial(_load, _Files(files), shuffle=True),
+            "tars of PNG": partial(_load, _Tars(tars)),
+            "shards of colours": partial(_load, CropDataset([rgb], seed=SEED)),
         }
-        one_by_one, ours = pairs(load["files"], load["shards"])
-        from_tars, again = pairs(load["tars"], load["shards"])
+        ours = partial(_load, CropDataset([shards], seed=SEED))
+        times = {name: pairs(theirs, ours) for name, theirs in load.items()}
     note = f"{CROPS} crops in batches of {BATCH}, {WORKERS} workers; shards give masks and labels as well"
-    return [
-        *rows,
-        ratio_row("loading crops: PNG files one by one / shards", one_by_one, ours, 1, note),
-        ratio_row("loading crops: tars of PNG / shards", from_tars, again, 1, note),
-        Row("loading PNG files one by one", CROPS / min(one_by_one), "images/s", "", None, "best"),
-        Row("loading tars of PNG", CROPS / min(from_tars), "images/s", "", None, "best"),
-        Row("loading shards", CROPS / min(ours + again), "images/s", "", None, "best"),
+    for name, least in (("PNG files one by one", 1), ("tars of PNG", 1), ("shards of colours", None)):
+        rows.append(ratio_row(f"loading crops: {name} / shards", *times[name], least, note))
+    best = {name: min(theirs) for name, (theirs, _) in times.items()}
+    best["shards"] = min(min(own) for _, own in times.values())
+    return rows + [
+        Row(f"loading {name}", CROPS / seconds, "images/s", "", None, "best") for name, seconds in best.items()
     ]
+
+
+def _written(name: str, folder: Path, write: Callable[[], None]) -> Row:
+    spent = _cpu_ms(write)
+    size = sum(path.stat().st_size for path in folder.iterdir()) / CROPS
+    note = f"{size / 1e3:.1f} kB a crop; {SIZE} px, synthetic"
+    return Row(f"writing {name}, CPU time a crop", spent, "ms", "", None, note)

@@ -6,6 +6,7 @@ import click
 
 from heph_dagster.commands.insar_download import download_archives
 from heph_dagster.commands.insar_import import import_annotations
+from heph_dagster.commands.insar_import_crops import import_crops
 from heph_dagster.commands.insar_search import search
 from heph_dagster.commands.insar_synthesize import synthesize
 from heph_dagster.commands.options import Group
@@ -18,5 +19,6 @@ def insar() -> None:
 
 insar.add_command(download_archives)
 insar.add_command(import_annotations)
+insar.add_command(import_crops)
 insar.add_command(search)
 insar.add_command(synthesize)

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from numpy.typing import NDArray
 from torch import distributed
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -115,10 +114,12 @@ class CropDataset(IterableDataset[dict[str, Any]]):
             for group, crop in places:
                 yield self._item(pixels[group], crop)
 
-    def _item(self, pixels: dict[str, NDArray[np.uint8]], crop: int) -> dict[str, Any]:
+    def _item(self, pixels: dict[str, Any], crop: int) -> dict[str, Any]:
         row = self._rows[crop]
-        planes = {name: torch.from_numpy(each[row].copy()) for name, each in pixels.items()}
-        item = {name: each if name == "image" else each[0] for name, each in planes.items()}
+        item = {
+            name: torch.from_numpy(each[row].rgb() if name == "image" else each[row].copy())
+            for name, each in pixels.items()
+        }
         return {"name": self._names[crop].as_py(), "labels": torch.from_numpy(self._labels[crop]), **item}
 
 

@@ -1,9 +1,8 @@
 """Crops of a frame as Parquet shards: written once, read in large pieces, the same bytes for the same crops.
 
-A shard has the columns `name`, `image`, `mask` and `coherence`: raw pixels, planes of S x S px one after the other
-(red, green, blue), which Parquet compresses with LZ4. They take a twelfth more space than PNG files and load more than
-twice as fast (`make bench ONLY=crops_loading`), and a reader that wants no masks does not touch them. numpy reads an
-image with `np.frombuffer(row, np.uint8).reshape(3, S, S)`.
+A shard has the columns `name`, `image`, `palette`, `mask` and `coherence`: raw pixels in planes of S x S px, which
+Parquet compresses with LZ4. An image is one plane of numbers of its palette (256 x red, green, blue), or, where that is
+null, of grey levels, or three planes of red, green and blue.
 
 `manifest.parquet` beside the shards has a row per crop: everything but the pixels, and the shard, row group and row
 where these are. Shards are named by their SHA-256 and the manifest is replaced last, so nobody reads a mixture of two
@@ -15,10 +14,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +28,7 @@ from heph_dagster.files import locked, replacing
 from heph_dagster.hephaestus.annotation import Activity, Intensity, Phase
 from heph_dagster.hephaestus.crops import LABELS
 from heph_dagster.hephaestus.stored_crop import StoredCrop
+from heph_dagster.png import Picture
 from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -137,7 +139,7 @@ def read_crops(folder: Path, names: Collection[str] | None = None) -> Iterator[S
             yield _crop(row, {name: planes[row["row"]] for name, planes in pixels.items()})
 
 
-def read_group(path: Path, group: int, columns: Collection[str], size: int) -> dict[str, NDArray[np.uint8]]:
+def read_group(path: Path, group: int, columns: Collection[str], size: int) -> dict[str, Any]:
     """The pixels of a row group.
 
     Args:
@@ -147,13 +149,15 @@ def read_group(path: Path, group: int, columns: Collection[str], size: int) -> d
         size: Side of a crop in px.
 
     Returns:
-        Of each column N x planes x S x S, read-only; what a missing coherence holds means nothing.
+        Of each column the pixels of each crop, read-only: S x S, or `Pixels` where it is `image`. What a missing
+        coherence holds means nothing.
 
     Raises:
         ShardsError: The shard cannot be read.
     """
-    table = _read(path, lambda file: file.read_row_group(group, columns=list(columns), use_threads=False))
-    return {name: _pixels(table[name], size) for name in columns}
+    wanted = [*columns, "palette"] if "image" in columns else list(columns)
+    table = _read(path, lambda file: file.read_row_group(group, columns=wanted, use_threads=False))
+    return {name: _images(table, size) if name == "image" else _planes(table[name], size) for name in columns}
 
 
 def check_shards(folder: Path) -> list[str]:
@@ -190,6 +194,35 @@ def check_shards(folder: Path) -> list[str]:
     return wrong
 
 
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The image of a crop as a shard keeps it.
+
+    Attributes:
+        planes: 1 or 3 x S x S.
+        palette: RGB of each number, 256 x 3; None where the pixels are no numbers.
+    """
+
+    planes: NDArray[np.uint8]
+    palette: NDArray[np.uint8] | None
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """Red, green and blue, a copy, 3 x S x S."""
+        colours = np.empty((3, *self.planes.shape[1:]), np.uint8)
+        if self.palette is None:
+            colours[:] = self.planes
+            return colours
+        for plane, levels in zip(colours, self.palette.T, strict=True):
+            cv2.LUT(self.planes[0], np.ascontiguousarray(levels), plane)
+        return colours
+
+    def picture(self) -> Picture:
+        """The same with the colours of a pixel side by side."""
+        if len(self.planes) == 1:
+            return Picture(self.planes[0], self.palette)
+        return Picture(np.ascontiguousarray(self.planes.transpose(1, 2, 0)))
+
+
 class _Writer:
     """Writes shard after shard, and keeps the rows of the manifest."""
 
@@ -204,7 +237,7 @@ class _Writer:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self.size = self.size or len(crops[0].image)
+        self.size = self.size or crops[0].picture.width
         schema = _shard_schema(self.size)
         for crop in crops:
             self._check(crop)
@@ -213,7 +246,7 @@ class _Writer:
             sink,
             schema,
             compression="lz4",
-            use_dictionary=False,
+            use_dictionary=["palette"],
             write_statistics=False,
             write_page_checksum=True,
         ) as writer:
@@ -231,9 +264,9 @@ class _Writer:
         if crop.name in self._names:
             raise ValueError(f"two crops have the name {crop.name}: add a number of its own to each")
         self._names.add(crop.name)
-        flat = (self.size, self.size)
+        flat, image = (self.size, self.size), crop.picture.pixels
         for what, pixels, shape in (
-            ("image", crop.image, (*flat, 3)),
+            ("image", image, flat if image.ndim == 2 else (*flat, 3)),
             ("mask", crop.mask, flat),
             ("coherence", crop.coherence, flat),
         ):
@@ -257,19 +290,30 @@ def _read(path: Path, work: Callable[[Any], pa.Table]) -> Any:
         raise ShardsError(f"{path} cannot be read ({error}): make the crops of {path.parent.name} anew") from error
 
 
-def _pixels(column: pa.ChunkedArray, size: int) -> NDArray[np.uint8]:
+def _planes(column: pa.ChunkedArray, size: int) -> NDArray[np.uint8]:
     array = column.combine_chunks()
     width = array.type.byte_width
     pixels = np.frombuffer(array.buffers()[1], np.uint8, len(array) * width, array.offset * width)
-    return pixels.reshape(len(array), -1, size, size)
+    return pixels.reshape(len(array), size, size)
 
 
-def _crop(row: dict[str, Any], pixels: dict[str, NDArray[np.uint8]]) -> StoredCrop:
+def _images(table: pa.Table, size: int) -> list[Pixels]:
+    palettes = table["palette"].to_pylist()
+    return [
+        Pixels(
+            np.frombuffer(image.as_buffer(), np.uint8).reshape(-1, size, size),
+            None if palette is None else np.frombuffer(palette, np.uint8).reshape(-1, 3),
+        )
+        for image, palette in zip(table["image"].combine_chunks(), palettes, strict=True)
+    ]
+
+
+def _crop(row: dict[str, Any], pixels: dict[str, Any]) -> StoredCrop:
     return StoredCrop(
         **{name: row[name] for name in _PLAIN},
-        image=np.ascontiguousarray(pixels["image"].transpose(1, 2, 0)),
-        mask=pixels["mask"][0],
-        coherence=pixels["coherence"][0] if row["coherence"] else None,
+        picture=pixels["image"].picture(),
+        mask=pixels["mask"],
+        coherence=pixels["coherence"] if row["coherence"] else None,
         made_for=None if row["made_for"] is None else Activity(row["made_for"]),
         activities=tuple(each for each in Activity if row[each.name.lower()]),
         intensity=next((each for each in Intensity if row[each.name.lower()]), None),
@@ -298,7 +342,13 @@ def _group(crops: list[StoredCrop], schema: pa.Schema) -> pa.Table:
 
     columns = (
         [crop.name for crop in crops],
-        [crop.image.transpose(2, 0, 1).tobytes() for crop in crops],
+        [
+            np.moveaxis(crop.picture.pixels, -1, 0).tobytes()
+            if crop.picture.pixels.ndim == 3
+            else crop.picture.pixels.tobytes()
+            for crop in crops
+        ],
+        [None if crop.picture.palette is None else crop.picture.palette.tobytes() for crop in crops],
         [crop.mask.tobytes() for crop in crops],
         [None if crop.coherence is None else crop.coherence.tobytes() for crop in crops],
     )
@@ -309,7 +359,7 @@ def _shard_schema(size: int) -> pa.Schema:
     import pyarrow as pa
 
     plane = pa.binary(size * size)
-    columns = {"name": pa.string(), "image": pa.binary(3 * size * size), "mask": plane, "coherence": plane}
+    columns = {"name": pa.string(), "image": pa.binary(), "palette": pa.binary(), "mask": plane, "coherence": plane}
     return pa.schema(columns)
 
 

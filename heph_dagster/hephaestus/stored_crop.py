@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from heph_dagster.hephaestus.annotation import Activity, Intensity, Phase
 from heph_dagster.hephaestus.crops import Crop
+from heph_dagster.png import Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +26,14 @@ class StoredCrop:
         secondary: UTC day of the second.
         x: Column of the window's left edge in the interferogram, px; None in the published set, which does not say.
         y: Row of its top edge, px, likewise.
-        image: RGB, S x S x 3.
+        picture: Its pixels, S x S, with the palette of the interferogram if that has one.
         mask: `Activity` of each pixel, 0 where nothing is deformed, S x S.
         coherence: S x S; None if it is not on disk.
         made_for: The deformation that it was made for; None for a tile.
         activities: What is in it, in order; nothing in a tile.
         intensity: Of the deformation that it was made for; None for tiles and earthquakes.
         phase: Phase of the volcano; None where nobody said.
-        fits: Whether it contains the whole deformation, as far as is known.
+        fits: Whether it contains the whole deformation; None in the published set, which does not say.
         padded: Whether the interferogram is smaller than the window; the rest is 0.
         warning: What is not as it should be; None if nothing.
     """
@@ -45,16 +46,21 @@ class StoredCrop:
     secondary: date
     x: int | None
     y: int | None
-    image: NDArray[np.uint8]
+    picture: Picture
     mask: NDArray[np.uint8]
     coherence: NDArray[np.uint8] | None = None
     made_for: Activity | None = None
     activities: tuple[Activity, ...] = ()
     intensity: Intensity | None = None
     phase: Phase | None = None
-    fits: bool = True
+    fits: bool | None = True
     padded: bool = False
     warning: str | None = None
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """RGB, S x S x 3."""
+        return self.picture.rgb()
 
 
 def stored(crop: Crop) -> StoredCrop:
@@ -69,7 +75,7 @@ def stored(crop: Crop) -> StoredCrop:
         secondary=annotation.secondary,
         x=window.x,
         y=window.y,
-        image=crop.image,
+        picture=crop.picture,
         mask=crop.mask,
         coherence=crop.coherence,
         made_for=crop.made_for,

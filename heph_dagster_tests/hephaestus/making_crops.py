@@ -11,6 +11,7 @@ import numpy as np
 from heph_dagster.hephaestus.annotation import Activity, Intensity, Phase
 from heph_dagster.hephaestus.shards import write_shards
 from heph_dagster.hephaestus.stored_crop import StoredCrop
+from heph_dagster.png import Picture
 
 FRAME = "124D_05291_081406"
 SIZE = 6
@@ -30,7 +31,7 @@ def make_crop(name: str, *, frame: str = FRAME, size: int = SIZE, coherence: boo
             "secondary": date(2018, 12, 4),
             "x": 0,
             "y": size,
-            "image": rng.integers(0, 256, (size, size, 3), np.uint8),
+            "picture": Picture(rng.integers(0, 256, (size, size, 3), np.uint8)),
             "mask": np.zeros((size, size), np.uint8),
             "coherence": flat[0] if coherence else None,
             "phase": Phase.REST,

@@ -28,12 +28,17 @@ from heph_dagster.hephaestus.shards import (
     write_shards,
 )
 from heph_dagster.hephaestus.stored_crop import StoredCrop, stored
+from heph_dagster.png import Picture
 from heph_dagster_tests.hephaestus.making_crops import SIZE, deformed_crop, make_crop, write_frame
 from heph_dagster_tests.hephaestus.records import deformed
 
 
 def assert_same(one: StoredCrop, other: StoredCrop) -> None:
+    assert np.array_equal(one.image, other.image)
+    assert (one.picture.palette is None) == (other.picture.palette is None)
     for field in fields(StoredCrop):
+        if field.name == "picture":
+            continue
         a, b = getattr(one, field.name), getattr(other, field.name)
         assert (a is None) == (b is None)
         assert np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b, field.name
@@ -55,6 +60,18 @@ def test_crops_come_back_as_they_were(tmp_path: Path) -> None:
     assert check_shards(tmp_path) == []
 
 
+def test_crops_keep_their_palette(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    numbers, colours = (rng.integers(0, 256, shape, np.uint8) for shape in ((SIZE, SIZE), (256, 3)))
+    palette, other = Picture(numbers, colours), Picture(numbers.T, colours[::-1])
+    crops = [make_crop(f"7_{number}", picture=each) for number, each in enumerate((palette, other, Picture(numbers)))]
+    crops.append(make_crop("7_3"))
+    write_shards(tmp_path, crops)
+    for found, made, item in zip(read_crops(tmp_path), crops, CropDataset([tmp_path]), strict=True):
+        assert_same(found, made)
+        assert np.array_equal(item["image"].numpy(), made.image.transpose(2, 0, 1))
+
+
 def test_a_crop_without_coherence_is_stored_as_one_without(tmp_path: Path) -> None:
     write_shards(tmp_path, [make_crop("7_0", coherence=False)])
     assert next(read_crops(tmp_path)).coherence is None
@@ -63,7 +80,7 @@ def test_a_crop_without_coherence_is_stored_as_one_without(tmp_path: Path) -> No
 def test_crops_that_are_made_here_can_be_stored(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     annotation = check_record(json.dumps(deformed()).encode())[0]
-    crops = list(crops_of(annotation, image, image[..., 0], seed=0))
+    crops = list(crops_of(annotation, Picture(image), image[..., 0], seed=0))
     write_shards(tmp_path, map(stored, crops))
     for crop, found in zip(crops, read_crops(tmp_path), strict=True):
         assert found.name == crop.name
