@@ -1,4 +1,4 @@
-"""The Dagster code location: every active layer's assets and checks, configured by `heph_dagster.settings`."""
+"""The Dagster code location: active layers and Hephaestus, configured by `heph_dagster.settings`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from heph_dagster.defs.checks import layer_checks
 from heph_dagster.defs.colour_assets import colour_assets
 from heph_dagster.defs.dataset_assets import dataset_assets
 from heph_dagster.defs.gibs_assets import layer_assets
-from heph_dagster.defs.resources import Gibs
+from heph_dagster.defs.insar_assets import INSAR_ASSETS
+from heph_dagster.defs.insar_checks import INSAR_CHECKS
+from heph_dagster.defs.insar_partitions import frame_sensor
+from heph_dagster.defs.resources import Gibs, Insar
 from heph_dagster.defs.warping_assets import warping_assets
 from heph_dagster.settings import Settings
 
@@ -18,17 +21,21 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     active = settings.active_layers()
     return dg.Definitions(
         assets=[
-            asset
-            for each in active
-            for asset in (
-                *layer_assets(each, active),
-                *colour_assets(each),
-                *warping_assets(each),
-                *dataset_assets(each),
-            )
+            *INSAR_ASSETS,
+            *(
+                asset
+                for each in active
+                for asset in (
+                    *layer_assets(each, active),
+                    *colour_assets(each),
+                    *warping_assets(each),
+                    *dataset_assets(each),
+                )
+            ),
         ],
-        asset_checks=[check for each in active for check in layer_checks(each)],
-        resources={"gibs": Gibs.of(settings)},
+        asset_checks=[*INSAR_CHECKS, *(check for each in active for check in layer_checks(each))],
+        sensors=[frame_sensor],
+        resources={"gibs": Gibs.of(settings), "insar": Insar.of(settings)},
         # A run's steps share one process: starting one per step costs more than most of them.
         executor=dg.in_process_executor,
     )

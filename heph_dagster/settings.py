@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import (
@@ -54,6 +55,8 @@ class Settings(BaseSettings):
         insar_annotations_sha256: Its digest, to be compared; likewise of the others.
         insar_raw_sha256: See there.
         insar_crops_sha256: See there.
+        insar_annotations: Folder, zip or tar of annotation files; by default, `hephaestus/annotations` of the data
+            folder, or what was downloaded.
         insar_raw: Folder of the raw interferograms; `hephaestus/raw` in the data folder by default.
         dask: Address of the dask scheduler whose workers label days; threads of the run do without it.
     """
@@ -85,6 +88,7 @@ class Settings(BaseSettings):
     insar_annotations_sha256: str | None = Field(default=None, pattern=_SHA256)
     insar_raw_sha256: str | None = Field(default=None, pattern=_SHA256)
     insar_crops_sha256: str | None = Field(default=None, pattern=_SHA256)
+    insar_annotations: Path | None = None
     insar_raw: Path | None = None
     dask: str | None = Field(default=None, pattern=r"^(tcp|tls)://\S+$")
 
@@ -121,6 +125,15 @@ class Settings(BaseSettings):
     def insar_dir(self) -> Path:
         """Where tables, crops and downloads of InSAR data are kept."""
         return self.data_dir / "hephaestus"
+
+    @property
+    def insar_annotations_source(self) -> Path:
+        """Where annotations are read from: a folder or an archive that may not be there yet."""
+        if self.insar_annotations is not None:
+            return self.insar_annotations
+        folder = self.insar_dir / "annotations"
+        name = PurePosixPath(urlsplit(self.insar_annotations_url).path).name
+        return folder if folder.is_dir() else self.insar_dir / "downloads" / name
 
     @property
     def insar_raw_dir(self) -> Path:

@@ -63,28 +63,30 @@ def work_through(context: dg.AssetExecutionContext, work: Callable[[date], Mappi
 
 def conclude(
     context: dg.AssetExecutionContext,
-    done: Mapping[date, Mapping[str, Any]],
-    failed: Mapping[date, Exception],
+    done: Mapping[date, Mapping[str, Any]] | Mapping[str, Mapping[str, Any]],
+    failed: Mapping[date, Exception] | Mapping[str, Exception],
+    what: str = "days",
 ) -> None:
-    """Record the days of a run.
+    """Record the partitions of a run.
 
     Args:
         context: The asset's context.
-        done: Metadata of each day that was made.
+        done: Metadata of each partition that was made.
         failed: What went wrong with each of the others.
+        what: What partitions are.
 
     Raises:
-        Failure: Some days failed; those that did not are recorded before.
+        Failure: Some failed; those that did not are recorded before.
     """
     if not failed:
-        for day, metadata in done.items():
-            context.add_asset_metadata(metadata, partition_key=day.isoformat())
+        for key, metadata in done.items():
+            context.add_asset_metadata(metadata, partition_key=f"{key}")
         return
-    for day, metadata in done.items():
-        context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=metadata))
-    lines = [f"{day}: {error}" for day, error in sorted(failed.items())]
+    for key, metadata in done.items():
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=f"{key}", metadata=metadata))
+    lines = [f"{key}: {error}" for key, error in sorted(failed.items(), key=lambda item: f"{item[0]}")]
     raise dg.Failure(
-        f"{len(failed)} of {len(failed) + len(done)} days failed; the others are done. " + "; ".join(lines[:10]),
-        metadata={"failed_days": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},
+        f"{len(failed)} of {len(failed) + len(done)} {what} failed; the others are done. " + "; ".join(lines[:10]),
+        metadata={f"failed_{what}": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},
         allow_retries=False,
     )

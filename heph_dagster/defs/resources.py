@@ -1,4 +1,4 @@
-"""What assets are given: the data root and the server that days come from."""
+"""What assets are given: the data root, the server that days come from, and where interferograms are."""
 
 from __future__ import annotations
 
@@ -48,3 +48,35 @@ class Gibs(dg.ConfigurableResource[None]):
         """A session with the server, not open yet."""
         access = Access(self.proxy, Path(self.ca_bundle) if self.ca_bundle else None, self.contact)
         return GibsClient(self.url, self.endpoint, connections=self.connections, access=access)
+
+
+class Insar(dg.ConfigurableResource[None]):
+    """Where annotations and interferograms are, and where what is made of them goes."""
+
+    folder: str
+    raw_dir: str
+    source: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Insar:
+        """The resource that settings describe."""
+        return cls(
+            folder=str(settings.insar_dir.absolute()),
+            raw_dir=str(settings.insar_raw_dir.absolute()),
+            source=str(settings.insar_annotations_source.absolute()),
+        )
+
+    @property
+    def root(self) -> Path:
+        """Folder of InSAR data."""
+        return Path(self.folder)
+
+    @property
+    def raw(self) -> Path:
+        """Root of the raw archive."""
+        return Path(self.raw_dir)
+
+    @property
+    def annotations(self) -> Path:
+        """Folder or archive of annotation files."""
+        return Path(self.source)

@@ -21,10 +21,11 @@ from heph_dagster.files import replacing, temporary
 from heph_dagster.hephaestus.annotation import Activity, Annotation, Deformation, Label
 from heph_dagster.hephaestus.annotations import read_annotations
 from heph_dagster.hephaestus.cropping import make_crops, read_annotated
-from heph_dagster.hephaestus.crops import CROP_SIZE, Crop, CropReject, crops_of, cut, tile_windows
+from heph_dagster.hephaestus.crops import CROP_SIZE, Crop, crops_of, cut, tile_windows
 from heph_dagster.hephaestus.interferograms import Layout, find_images, interferogram_folder
 from heph_dagster.hephaestus.masks import footprint
 from heph_dagster.hephaestus.records import RejectedError, check_record
+from heph_dagster.hephaestus.rejects import CropReject
 from heph_dagster.png import Picture, encode_png
 from heph_dagster.pools import stopping_pool
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from heph_dagster.hephaestus.annotation import Annotation
-from heph_dagster.hephaestus.crops import CROP_SIZE, Crop, CropReject, crops_of
+from heph_dagster.hephaestus.crops import CROP_SIZE, Crop, crops_of
 from heph_dagster.hephaestus.interferograms import (
     Image,
     InterferogramError,
@@ -17,6 +17,7 @@ from heph_dagster.hephaestus.interferograms import (
     read_coherence,
     read_interferogram,
 )
+from heph_dagster.hephaestus.rejects import CropReject
 from heph_dagster.png import Picture
 from heph_dagster.pools import in_order
 

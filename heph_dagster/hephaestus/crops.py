@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from heph_dagster.hephaestus.annotation import EARTHQUAKE_INTENSITY, Activity, Annotation, Intensity
 from heph_dagster.hephaestus.interferograms import Image
 from heph_dagster.hephaestus.masks import Footprint, class_mask, footprint
+from heph_dagster.hephaestus.rejects import CropReject
 from heph_dagster.png import Picture
 
 CROP_SIZE = 224
@@ -182,21 +183,6 @@ def cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     whole = np.zeros((window.size, window.size, *image.shape[2:]), image.dtype)
     whole[: part.shape[0], : part.shape[1]] = part
     return whole
-
-
-@dataclass(frozen=True)
-class CropReject:
-    """A crop that could not be made.
-
-    Attributes:
-        unique_id: ID of the annotation.
-        index: Number of the deformation; None if all crops of the interferogram are meant.
-        reason: Why.
-    """
-
-    unique_id: int
-    index: int | None
-    reason: str
 
 
 def crops_of(

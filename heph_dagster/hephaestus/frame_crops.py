@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from heph_dagster.hephaestus.annotation import Activity
 from heph_dagster.hephaestus.annotations import load_annotations
 from heph_dagster.hephaestus.cropping import make_crops
-from heph_dagster.hephaestus.crops import CROP_SIZE, CropReject
+from heph_dagster.hephaestus.crops import CROP_SIZE
+from heph_dagster.hephaestus.rejects import CropReject, read_rejects, write_rejects
 from heph_dagster.hephaestus.shards import read_manifest, write_shards
 from heph_dagster.hephaestus.stored_crop import StoredCrop, stored
 from heph_dagster.pools import stopping_pool
-from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 VERSION = "1"
+_Item: TypeAlias = tuple[int, int | None, int | None]
+"""ID of an annotation, number and class of a deformation; None for tiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ def make_frame_crops(
 
     with stopping_pool(workers) as pool:
         manifest = write_shards(crops_folder(folder, frame), crops())
-    write_table(_rejects_path(folder, frame), rejects_table(rejects))
+    write_rejects(_rejects_path(folder, frame), rejects)
     return FrameCrops(manifest, tuple(rejects))
 
 
@@ -107,9 +109,7 @@ def read_frame_crops(folder: Path, frame: str) -> FrameCrops:
         ShardsError: It has not.
     """
     manifest = read_manifest(crops_folder(folder, frame))
-    path = _rejects_path(folder, frame)
-    rejects = read_table(path).to_pylist() if path.exists() else []
-    return FrameCrops(manifest, tuple(CropReject(**row) for row in rejects))
+    return FrameCrops(manifest, read_rejects(_rejects_path(folder, frame)))
 
 
 def check_counts(folder: Path, frame: str) -> list[str]:
@@ -124,41 +124,30 @@ def check_counts(folder: Path, frame: str) -> list[str]:
         annotation has tiles or a reject, and there is no crop beyond.
     """
     made = read_frame_crops(folder, frame)
-    whole = {each.unique_id for each in made.rejects if each.index is None}
-    single = {(each.unique_id, each.index) for each in made.rejects}
-    expected: Counter[tuple[int, int | None, int | None]] = Counter()
+    rejected = {(each.unique_id, each.index) for each in made.rejects}
+    expected: set[_Item] = set()
     for annotation in load_annotations(folder, [frame]):
-        if annotation.unique_id in whole:
-            continue
-        if not annotation.deformations:
-            expected[annotation.unique_id, None, None] = 1
-        for index, each in enumerate(annotation.deformations):
-            if (annotation.unique_id, index) not in single:
-                expected[annotation.unique_id, index, int(each.activity)] = 1
+        unique_id, deformations = annotation.unique_id, annotation.deformations
+        if (unique_id, None) not in rejected:
+            expected |= {(unique_id, i, int(each.activity)) for i, each in enumerate(deformations)}
+            expected |= set() if deformations else {(unique_id, None, None)}
+    expected = {item for item in expected if item[:2] not in rejected}
     columns = (made.manifest[name].to_pylist() for name in ("unique_id", "index", "made_for"))
-    found = Counter(
-        (unique_id, None if made_for is None else index, made_for)
-        for unique_id, index, made_for in zip(*columns, strict=True)
-    )
-    lines = []
-    for key in sorted(expected.keys() | found.keys(), key=str):
-        unique_id, index, made_for = key
-        what = "tiles" if made_for is None else f"a crop of deformation {index} ({Activity(made_for).word})"
-        if key not in found:
-            lines.append(f"annotation {unique_id} has no {what.removeprefix('a ')}, and no reject tells why")
-        elif key not in expected:
-            lines.append(f"there is {what} of annotation {unique_id}, which has no such")
-        elif made_for is not None and found[key] > 1:
-            lines.append(f"there is {what} of annotation {unique_id} {found[key]} times")
-    return lines
+    # All tiles of an interferogram are one item.
+    rows = [(unique_id, None if kind is None else index, kind) for unique_id, index, kind in zip(*columns, strict=True)]
+    found = set(rows)
+    twice = {item for item, count in Counter(rows).items() if count > 1 and item[2] is not None}
+    return [
+        *(f"{_words(item)} is missing, and no reject tells why" for item in sorted(expected - found, key=str)),
+        *(f"{_words(item)} is there, but the annotation has no such" for item in sorted(found - expected, key=str)),
+        *(f"{_words(item)} is there several times" for item in sorted(twice, key=str)),
+    ]
 
 
-def rejects_table(rejects: list[CropReject] | tuple[CropReject, ...]) -> pa.Table:
-    """Rejects as a table of `unique_id`, `index` and `reason`."""
-    import pyarrow as pa
-
-    schema = pa.schema({"unique_id": pa.int32(), "index": pa.int32(), "reason": pa.string()})
-    return pa.Table.from_pylist([asdict(each) for each in rejects], schema)
+def _words(item: _Item) -> str:
+    unique_id, index, kind = item
+    what = "the tiling" if kind is None else f"the crop of deformation {index} ({Activity(kind).word})"
+    return f"{what} of annotation {unique_id}"
 
 
 def _rejects_path(folder: Path, frame: str) -> Path:

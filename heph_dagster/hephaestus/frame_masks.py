@@ -1,4 +1,4 @@
-"""The masks of a frame: an image of classes for each interferogram with deformations, and a table of the deformations."""
+"""The masks of a frame: an image of classes for each interferogram with deformations, and a table of these."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from heph_dagster.files import replacing
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.annotations import load_annotations
 from heph_dagster.hephaestus.cropping import read_annotated
-from heph_dagster.hephaestus.crops import CropReject
 from heph_dagster.hephaestus.interferograms import InterferogramError
 from heph_dagster.hephaestus.masks import class_mask, footprint
+from heph_dagster.hephaestus.rejects import CropReject, read_rejects, write_rejects
 from heph_dagster.png import Picture, encode_png
 from heph_dagster.pools import in_order, stopping_pool
 from heph_dagster.tables import read_table, write_table
@@ -114,8 +114,13 @@ def read_frame_masks(folder: Path, frame: str) -> FrameMasks:
         raise FileNotFoundError(f"{out / 'masks.parquet'} is not there: make the masks of {frame} first")
     return FrameMasks(
         tuple(MaskRow(**row) for row in read_table(out / "masks.parquet").to_pylist()),
-        tuple(CropReject(**row) for row in read_table(out / "rejects.parquet").to_pylist()),
+        read_rejects(out / "rejects.parquet"),
     )
+
+
+def frames_with_masks(folder: Path) -> list[str]:
+    """The frames whose masks have been made, in order."""
+    return sorted(path.parent.name for path in (folder / "masks").glob("*/masks.parquet"))
 
 
 def _write_mask(out: Path, raw: Path, annotation: Annotation) -> list[MaskRow] | CropReject:
@@ -155,5 +160,5 @@ def _write_tables(out: Path, masks: FrameMasks) -> None:
 
     numbers = {name: pa.int32() for name in MaskRow.__dataclass_fields__}
     rows = pa.schema(numbers | {"activity": pa.int8(), "file": pa.string(), "inside": pa.bool_()})
-    write_table(out / "rejects.parquet", rejects_table(masks.rejects))
+    write_rejects(out / "rejects.parquet", masks.rejects)
     write_table(out / "masks.parquet", pa.Table.from_pylist([asdict(row) for row in masks.rows], rows))

@@ -30,6 +30,9 @@ from numpy.typing import NDArray
 
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.annotation import Annotation
+from heph_dagster.hephaestus.annotations import load_annotations
+from heph_dagster.hephaestus.frame_crops import crops_folder, frames_with_crops
+from heph_dagster.hephaestus.shards import read_manifest
 from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -83,6 +86,11 @@ class Split:
         import pyarrow.compute as pc
 
         return self.rows.filter(pc.equal(self.rows["part"], part))["name"].to_pylist()
+
+    def empty_parts(self) -> list[str]:
+        """Names of the parts that have nothing."""
+        there = set(self.rows["part"].to_pylist())
+        return [str(part) for part in Part if part not in there]
 
     def counts(self) -> dict[str, int]:
         """Crops of each part without and with deformation (`train/0`, `train/1`), and those that are `missing`."""
@@ -209,6 +217,38 @@ def shared_images(split: Split) -> list[tuple[str, date]]:
 def shared_frames(split: Split) -> list[str]:
     """The frames that have crops in several parts."""
     return [frame for (frame,) in _shared(split.rows.select(["frame", "part"]))]
+
+
+def make_splits(folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_FRAMES) -> dict[str, Split]:
+    """Split the crops of all frames, and write the splits to `splits`.
+
+    Args:
+        folder: Folder of InSAR data, with crops. The published split is made where `train_test_split.json` is there.
+        seed: Of the split by frames.
+        test_frames: Those that test in it.
+
+    Returns:
+        `frames`, `temporal`, and `published` where its file is.
+
+    Raises:
+        SplitError: There are no crops, or the published file is none.
+    """
+    frames = frames_with_crops(folder)
+    if not frames:
+        raise SplitError(f"{folder / 'crops'} has no crops: make the crops of some frames first")
+    items = crop_items([read_manifest(crops_folder(folder, frame)) for frame in frames])
+    made = {"frames": frame_split(items, seed, test_frames), "temporal": temporal_split(items)}
+    if (folder / PUBLISHED_FILE).exists():
+        made["published"] = published_split(folder / PUBLISHED_FILE, items, load_annotations(folder))
+    for name, split in made.items():
+        write_split(folder / "splits", name, split)
+    return made
+
+
+def split_names(folder: Path) -> list[str]:
+    """The splits that have been made, by name."""
+    paths = (folder / "splits").glob("*.missing.parquet")
+    return sorted(path.name.removesuffix(".missing.parquet") for path in paths)
 
 
 def write_split(folder: Path, name: str, split: Split) -> None:

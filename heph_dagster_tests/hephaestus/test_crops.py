@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from heph_dagster.hephaestus.annotation import Activity, Annotation
 from heph_dagster.hephaestus.annotations import read_annotations
 from heph_dagster.hephaestus.cropping import make_crops
-from heph_dagster.hephaestus.crops import LABELS, Crop, CropReject, crop_window, crops_of, tile_windows
+from heph_dagster.hephaestus.crops import LABELS, Crop, crop_window, crops_of, tile_windows
 from heph_dagster.hephaestus.interferograms import Layout
 from heph_dagster.hephaestus.masks import footprint
 from heph_dagster.hephaestus.records import check_record
+from heph_dagster.hephaestus.rejects import CropReject
 from heph_dagster.png import Picture, encode_png
 from heph_dagster_tests.conftest import REAL_DATA
 from heph_dagster_tests.hephaestus.records import OTHER, SQUARE, deformed, quiet, write_pair

@@ -1,0 +1,216 @@
+"""The assets of Hephaestus: annotations, and by frame interferograms, masks and crops; splits of the crops."""
+
+# No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from heph_dagster.defs.insar_partitions import FRAMES, add_frames
+from heph_dagster.defs.reports import conclude, in_own_words
+from heph_dagster.defs.resources import Insar
+from heph_dagster.errors import HephError
+from heph_dagster.hephaestus import annotations as annotation_tables
+from heph_dagster.hephaestus import frame_crops, frame_masks, inventory, splits
+from heph_dagster.hephaestus.annotation import Activity
+from heph_dagster.hephaestus.crops import CROP_SIZE
+from heph_dagster.hephaestus.frames import known_frames
+
+GROUP = "hephaestus"
+_MOST_LINES = 100
+
+
+class CropsConfig(dg.Config):
+    """How crops are made."""
+
+    seed: int = Field(default=0, ge=0, description="Another seed places crops elsewhere.")
+    size: int = Field(default=CROP_SIZE, ge=1, description="Columns and rows of a crop.")
+
+
+class SplitConfig(dg.Config):
+    """How crops are split."""
+
+    seed: int = Field(default=0, ge=0, description="Another seed takes other frames for validation.")
+    test_frames: list[str] = Field(
+        default=list(splits.TEST_FRAMES), description="Frames that test, in the split by frames."
+    )
+
+
+def insar_key(name: str) -> dg.AssetKey:
+    """Key of an asset of Hephaestus."""
+    return dg.AssetKey([GROUP, name])
+
+
+def table(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> dg.MarkdownMetadataValue:
+    """Rows as a table in the UI; of many, the first."""
+    lines = [columns, ("---",) * len(columns), *rows[:_MOST_LINES]]
+    text = "\n".join(f"| {' | '.join(str(value) for value in line)} |" for line in lines)
+    return dg.MetadataValue.md(text + (f"\n\nand {len(rows) - _MOST_LINES} more" if len(rows) > _MOST_LINES else ""))
+
+
+@dg.asset(
+    key=insar_key("annotations"),
+    group_name=GROUP,
+    kinds={"parquet"},
+    code_version=annotation_tables.SCHEMA_VERSION,
+    description="What annotators said of interferograms, checked: tables of annotations and deformations, of repairs "
+    "and of rejects with their reasons.",
+)
+def annotations(context: dg.AssetExecutionContext, insar: Insar) -> dg.MaterializeResult[None]:
+    """Read the annotation files."""
+    with in_own_words():
+        read = annotation_tables.read_annotations(insar.annotations)
+    annotation_tables.write_annotations(insar.root, read)
+    add_frames(context.instance, insar)
+    kinds = [each.activity for annotation in read.annotations for each in annotation.deformations]
+    return dg.MaterializeResult(
+        metadata={
+            **read.counts(),
+            "frames": len({each.frame for each in read.annotations}),
+            **{each.word.lower(): kinds.count(each) for each in Activity},
+            "first_repairs": table(
+                ("file", "field", "was", "now", "reason"),
+                [(name, each.field, each.was, each.now, each.reason) for name, each in read.repairs],
+            ),
+            "first_rejects": table(("file", "reason"), [(each.source, each.reason) for each in read.rejects]),
+            "source": dg.MetadataValue.path(insar.source),
+            "path": dg.MetadataValue.path(str(insar.root)),
+        },
+        data_version=dg.DataVersion(read.digest),
+    )
+
+
+def _work_through(context: dg.AssetExecutionContext, work: Callable[[str], Mapping[str, Any]]) -> None:
+    """Do the frames of a run one after the other, each on all cores, and record them."""
+    done: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, Exception] = {}
+    for frame in context.partition_keys:
+        try:
+            done[frame] = {"region": known_frames().get(frame, "unknown"), **work(frame)}
+            context.log.info(f"{frame}: done, {len(done) + len(failed)} of {len(context.partition_keys)}")
+        except (HephError, ValueError, OSError) as error:
+            failed[frame] = error
+    conclude(context, done, failed, "frames")
+
+
+@dg.asset(
+    key=insar_key("interferograms"),
+    partitions_def=FRAMES,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=[insar_key("annotations")],
+    group_name=GROUP,
+    kinds={"parquet"},
+    code_version="1",
+    description="All pairs of radar images that the raw archive has of a frame, annotated or not: days, baselines, "
+    "sizes of the images, and what is wrong with them.",
+)
+def interferograms(context: dg.AssetExecutionContext, insar: Insar) -> None:
+    """Take the inventory of frames."""
+
+    def take(frame: str) -> dict[str, Any]:
+        pairs = inventory.take_inventory(insar.raw, frame, inventory.annotated_pairs(insar.root, frame))
+        path = inventory.inventory_path(insar.root, frame)
+        inventory.write_inventory(path, pairs)
+        on_disk = [each for each in pairs if each.on_disk]
+        return {
+            "on_disk": len(on_disk),
+            "annotated": sum(each.unique_id is not None for each in on_disk),
+            "annotated_not_on_disk": len(pairs) - len(on_disk),
+            "problems": table(("problem", "pairs"), list(inventory.count_problems(pairs).items())),
+            "path": dg.MetadataValue.path(str(path)),
+        }
+
+    _work_through(context, take)
+
+
+@dg.asset(
+    key=insar_key("masks"),
+    partitions_def=FRAMES,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=[insar_key("annotations"), insar_key("interferograms")],
+    group_name=GROUP,
+    kinds={"opencv"},
+    code_version="1",
+    description="Classes of the pixels of each interferogram with deformations, as PNG, and where each deformation is.",
+)
+def masks(context: dg.AssetExecutionContext, insar: Insar) -> None:
+    """Paint the masks of frames."""
+
+    def paint(frame: str) -> dict[str, Any]:
+        made = frame_masks.make_frame_masks(insar.root, insar.raw, frame)
+        return {
+            "masks": len({row.file for row in made.rows}),
+            "deformations": len(made.rows),
+            **{each.word.lower(): sum(row.activity == each for row in made.rows) for each in Activity},
+            "rejects": len(made.rejects),
+            "first_rejects": table(("annotation", "reason"), [(each.unique_id, each.reason) for each in made.rejects]),
+            "path": dg.MetadataValue.path(str(insar.root / "masks" / frame)),
+        }
+
+    _work_through(context, paint)
+
+
+@dg.asset(
+    key=insar_key("crops"),
+    partitions_def=FRAMES,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=[insar_key("annotations"), insar_key("interferograms")],
+    group_name=GROUP,
+    kinds={"parquet", "opencv"},
+    code_version=frame_crops.VERSION,
+    description="Crops around the deformations of a frame, tiles of its other interferograms, with coherence, masks "
+    "and labels, as shards for training.",
+)
+def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) -> None:
+    """Make the crops of frames."""
+
+    def make(frame: str) -> dict[str, Any]:
+        made = frame_crops.make_frame_crops(insar.root, insar.raw, frame, seed=config.seed, size=config.size)
+        return {
+            "crops": len(made.manifest),
+            **{name.lower(): count for name, count in made.classes().items()},
+            "with_warning": made.warnings,
+            "rejects": len(made.rejects),
+            "first_rejects": table(
+                ("annotation", "deformation", "reason"),
+                [(each.unique_id, each.index, each.reason) for each in made.rejects],
+            ),
+            **config.model_dump(),
+            "path": dg.MetadataValue.path(str(frame_crops.crops_folder(insar.root, frame))),
+        }
+
+    _work_through(context, make)
+
+
+@dg.asset(
+    key=insar_key("split"),
+    deps=[insar_key("crops")],
+    group_name=GROUP,
+    kinds={"parquet"},
+    code_version="1",
+    description="Which crops train, validate and test: by whole frames, by time, and as published where that file is.",
+)
+def split(context: dg.AssetExecutionContext, config: SplitConfig, insar: Insar) -> dg.MaterializeResult[None]:
+    """Split the crops of all frames."""
+    with in_own_words():
+        made = splits.make_splits(insar.root, config.seed, config.test_frames)
+    for name, each in made.items():
+        if empty := each.empty_parts():
+            context.log.warning(f"{name} has no crops to {' or '.join(empty)}")
+    rows = [
+        (name, part, each.counts()[f"{part}/0"], each.counts()[f"{part}/1"])
+        for name, each in made.items()
+        for part in splits.Part
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "crops": table(("split", "part", "not deformed", "deformed"), rows),
+            **{f"missing_{name}": len(each.missing) for name, each in made.items()},
+            **config.model_dump(),
+            "path": dg.MetadataValue.path(str(insar.root / "splits")),
+        }
+    )
+
+
+INSAR_ASSETS = [annotations, interferograms, masks, crops, split]
