@@ -15,6 +15,8 @@ from heph_dagster.definitions import build_definitions
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import NDVI, NO_DATA, TERRA, VIIRS
 
+HEPHAESTUS = {f"hephaestus/{name}" for name in ("annotations", "interferograms", "masks", "crops", "split")}
+
 
 def keys(definitions: dg.Definitions) -> set[str]:
     return {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
@@ -29,6 +31,7 @@ def test_the_code_location_is_loadable() -> None:
 
     dg.Definitions.validate_loadable(defs)
     assert keys(build_definitions(Settings())) == {
+        *HEPHAESTUS,
         f"gibs/{VIIRS}/image",
         f"gibs/{VIIRS}/missing_data",
         f"gibs/{VIIRS}/hue_climatology",
@@ -90,6 +93,7 @@ def test_masks_depend_on_the_no_data_layer_where_it_is_active(layers: tuple[str,
 def test_other_projections_stand_in_the_key() -> None:
     definitions = build_definitions(Settings(layers=(f"epsg3031/{VIIRS}", VIIRS)))
     assert keys(definitions) == {
+        *HEPHAESTUS,
         f"gibs/epsg3031/{VIIRS}/image",
         f"gibs/{VIIRS}/image",
         f"gibs/{VIIRS}/missing_data",
