@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import (
@@ -125,15 +124,6 @@ class Settings(BaseSettings):
     def insar_dir(self) -> Path:
         """Where tables, crops and downloads of InSAR data are kept."""
         return self.data_dir / "hephaestus"
-
-    @property
-    def insar_annotations_source(self) -> Path:
-        """Where annotations are read from: a folder or an archive that may not be there yet."""
-        if self.insar_annotations is not None:
-            return self.insar_annotations
-        folder = self.insar_dir / "annotations"
-        name = PurePosixPath(urlsplit(self.insar_annotations_url).path).name
-        return folder if folder.is_dir() else self.insar_dir / "downloads" / name
 
     @property
     def insar_raw_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""`heph demo`: a synthetic archive from tile server to missing-data mask, compared with its truth."""
+"""`heph demo`: synthetic days from tile server to mask, and interferograms to crops, compared with their truth."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ _MADE_BY = "# Made by `heph demo`"
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, too.")
 def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
-    """Synthesize an archive, serve it, run every day through Dagster, and compare with the truth."""
+    """Synthesize days and interferograms, run all of them through Dagster, and compare with the truth."""
     from heph_dagster.commands.demo_figures import DemoSummary, LayerSummary, compare, compare_warping, show
+    from heph_dagster.commands.demo_insar import run_interferograms
     from heph_dagster.commands.progress import counting
     from heph_dagster.definitions import build_definitions
     from heph_dagster.defs.runs import instance_at, run_range
@@ -52,7 +53,7 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
         settings = _configure(root, url)
         active = settings.active_layers()
         definitions = build_definitions(settings)
-        with counting("Running Dagster", len(active)) as advance, instance_at(settings.dagster_home) as instance:
+        with counting("Running Dagster", len(active) + 1) as advance, instance_at(settings.dagster_home) as instance:
             for each in active:
                 report = run_range(definitions, settings, instance, each, wanted[0], wanted[-1])
                 if report.errors:
@@ -60,6 +61,8 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
                 size = sum(file.stat().st_size for file in root.glob(f"{EPSG}/*/{report.layer}.*.p[jp]g"))
                 summary.layers.append(LayerSummary(report.layer, len(report.done["image"]), size, report.seconds))
                 advance()
+            summary.insar = run_interferograms(definitions, settings, instance, seed)
+            advance()
     for layer in summary.layers:
         for files in (files for files in made if files.layer == layer.layer):
             mosaic = mosaic_path(root, EPSG, files.day, catalogue[files.layer])
@@ -78,6 +81,7 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
 def _clear(root: Path) -> None:
     import shutil
 
+    from heph_dagster.commands.demo_insar import FOLDER
     from heph_dagster.gibs.synthetic.archive import EPSG
     from heph_dagster.settings import CATALOGUE_FILE
 
@@ -86,7 +90,7 @@ def _clear(root: Path) -> None:
     layers = root / CATALOGUE_FILE
     if not layers.is_file() or not layers.read_text("utf-8").startswith(_MADE_BY):
         raise ValueError(f"{root} holds something that is no demonstration; choose another folder with --root")
-    for name in (ARCHIVE, str(EPSG), "dagster"):
+    for name in (ARCHIVE, str(EPSG), FOLDER, "dagster"):
         if (root / name).exists():
             shutil.rmtree(root / name)
 

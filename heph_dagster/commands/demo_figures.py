@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from heph_dagster.anomalies.labels import Label, PixelClass
+from heph_dagster.commands.demo_insar import FOLDER, InsarSummary
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.synthetic.archive import EPSG, SyntheticFiles, truth_paths
 
@@ -73,6 +74,7 @@ class DemoSummary:
     total_seconds: float = 0.0
     data: str = "synthetic"
     layers: list[LayerSummary] = field(default_factory=list)
+    insar: InsarSummary | None = None
 
     @property
     def missed(self) -> list[str]:
@@ -159,10 +161,19 @@ def show(summary: DemoSummary, root: Path) -> None:
         table.add_row(*map(str, cells))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(table)
+    if insar := summary.insar:
+        checks = f"checks that did not pass: {', '.join(insar.not_passed)}" if insar.not_passed else "all checks passed"
+        console.print(
+            f"{insar.interferograms} synthetic interferograms of {insar.frames} frames: {insar.crops} crops in "
+            f"{insar.seconds:.0f} s; {insar.contained} of {insar.deformations} deformations are whole in their crop; "
+            f"{checks}.\n",
+            soft_wrap=True,
+        )
     console.print(
         f"{summary.total_seconds:.0f} s in all, {summary.synthesis_seconds:.0f} s of them to make the days.\n"
         f"Look next:  make dev               the days in the Dagster UI, http://127.0.0.1:3000\n"
         f"            {root}/{EPSG}/{summary.first_day}/    mosaics (.mrf) and masks (.tif), for QGIS or gdalinfo\n"
+        f"            {root}/{FOLDER}/    interferograms, masks and crops\n"
         f"            {root}/summary.json    these figures",
         soft_wrap=True,
     )

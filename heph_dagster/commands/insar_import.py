@@ -29,7 +29,7 @@ def import_annotations(source: Path, out: Path | None, *, as_json: bool) -> None
     from heph_dagster.hephaestus.annotations import read_annotations, write_annotations
     from heph_dagster.settings import Settings
 
-    folder = out or Settings().data_dir / "hephaestus"
+    folder = out or Settings().insar_dir
     read = read_annotations(source)
     write_annotations(folder, read)
     counts = read.counts()

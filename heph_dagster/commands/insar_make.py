@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heph_dagster.commands import options
-from heph_dagster.commands.progress import counting
 
 if TYPE_CHECKING:
     from heph_dagster.hephaestus.rejects import CropReject
@@ -140,6 +139,7 @@ def _rejects(rejects: Iterable[CropReject]) -> dict[str, Any]:
 
 def _report(what: str, frames: Iterable[str], work: Callable[[str], dict[str, Any]], *, as_json: bool) -> None:
     """Work frame by frame and print what became of each; those that fail are named at the end."""
+    from heph_dagster.commands.progress import counting
     from heph_dagster.errors import HephError
 
     frames = list(frames)

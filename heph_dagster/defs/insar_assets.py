@@ -74,7 +74,7 @@ def annotations(context: dg.AssetExecutionContext, insar: Insar) -> dg.Materiali
                 [(name, each.field, each.was, each.now, each.reason) for name, each in read.repairs],
             ),
             "first_rejects": table(("file", "reason"), [(each.source, each.reason) for each in read.rejects]),
-            "source": dg.MetadataValue.path(insar.source),
+            "source": dg.MetadataValue.path(str(insar.annotations)),
             "path": dg.MetadataValue.path(str(insar.root)),
         },
         data_version=dg.DataVersion(read.digest),

@@ -8,6 +8,7 @@ import dagster as dg
 
 from heph_dagster.access import Access
 from heph_dagster.gibs.client import GibsClient
+from heph_dagster.hephaestus.downloads import annotations_source
 from heph_dagster.settings import Settings
 
 
@@ -55,7 +56,8 @@ class Insar(dg.ConfigurableResource[None]):
 
     folder: str
     raw_dir: str
-    source: str
+    source: str | None
+    annotations_url: str
 
     @classmethod
     def of(cls, settings: Settings) -> Insar:
@@ -63,7 +65,8 @@ class Insar(dg.ConfigurableResource[None]):
         return cls(
             folder=str(settings.insar_dir.absolute()),
             raw_dir=str(settings.insar_raw_dir.absolute()),
-            source=str(settings.insar_annotations_source.absolute()),
+            source=None if settings.insar_annotations is None else str(settings.insar_annotations.absolute()),
+            annotations_url=settings.insar_annotations_url,
         )
 
     @property
@@ -78,5 +81,5 @@ class Insar(dg.ConfigurableResource[None]):
 
     @property
     def annotations(self) -> Path:
-        """Folder or archive of annotation files."""
-        return Path(self.source)
+        """Folder or archive of annotation files, which may have come after the resource was made."""
+        return Path(self.source) if self.source else annotations_source(self.root, self.annotations_url)

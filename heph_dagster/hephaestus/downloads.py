@@ -113,6 +113,17 @@ class _Record:
     modified_ns: int | None = None
 
 
+def annotations_source(folder: Path, url: str) -> Path:
+    """Where annotations are read from: the folder `annotations`, or without one, the archive that is downloaded.
+
+    Args:
+        folder: Folder of InSAR data.
+        url: Address of the archive.
+    """
+    files = folder / "annotations"
+    return files if files.is_dir() else folder / "downloads" / Archive(url).name
+
+
 def fetch(
     archive: Archive,
     folder: Path,

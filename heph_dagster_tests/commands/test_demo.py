@@ -35,6 +35,9 @@ def test_the_demonstration_fills_partitions_and_tells_its_figures(
     assert json.loads((root / "summary.json").read_text("utf-8")) == summary
     assert (summary["data"], summary["seed"], summary["level"]) == ("synthetic", 3, 0)
     assert "make dev" in output
+    insar = summary["insar"]
+    assert insar["deformations"] == insar["contained"] > 10
+    assert (insar["interferograms"], insar["frames"], insar["not_passed"]) == (200, 4, [])
     assert "Synthetic days 2024-03-30 to 2024-03-31" in output
     settings = Settings(data_dir=root)
     with instance_at(settings.dagster_home) as instance:
