@@ -15,7 +15,8 @@ import pytest
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.annotations import read_annotations
 from heph_dagster.hephaestus.records import check_record
-from heph_dagster.hephaestus.shards import read_manifest, write_shards
+from heph_dagster.hephaestus.shard_writer import write_shards
+from heph_dagster.hephaestus.shards import read_manifest
 from heph_dagster.hephaestus.splits import (
     TEST_FRAMES,
     Part,
