@@ -128,6 +128,15 @@ def manifest(folder: Path, crops: Iterable[Any]) -> pa.Table:
     return read_manifest(folder)
 
 
+def test_rejects_tell_why_there_is_no_crop(split_file: Path, known: list[Annotation]) -> None:
+    crops = crop_items([manifest(split_file.parent / "crops", [make_crop("7_0")])])
+    split = published_split(split_file, crops, known, {"7": "it is not there", "7_0": "too late", "10": "too small"})
+    assert parts(split) == {"7_0": "train"}
+    found = reasons(split)
+    assert found["7_1"] == found["7_3"] == "the crop could not be made: it is not there"
+    assert found["10"] == "the crop could not be made: too small"
+
+
 @pytest.mark.parametrize(
     "content", ['{"train"', "[]", '{"train": []}', '{"train": {"2": ["1.json"]}}', '{"x": {"0": ["1"]}}']
 )
