@@ -31,8 +31,7 @@ from numpy.typing import NDArray
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.annotations import load_annotations
-from heph_dagster.hephaestus.frame_crops import crops_folder, frames_with_crops
-from heph_dagster.hephaestus.shards import read_manifest
+from heph_dagster.hephaestus.frame_crops import frames_with_crops, read_frame_crops
 from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -240,10 +239,18 @@ def make_splits(folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_F
     frames = frames_with_crops(folder)
     if not frames:
         raise SplitError(f"{folder / 'crops'} has no crops: make the crops of some frames first")
-    items = crop_items([read_manifest(crops_folder(folder, frame)) for frame in frames])
+    crops = [read_frame_crops(folder, frame) for frame in frames]
+    items = crop_items([each.manifest for each in crops])
     made = {"frames": frame_split(items, seed, test_frames), "temporal": temporal_split(items)}
     if (folder / PUBLISHED_FILE).exists():
-        made["published"] = published_split(folder / PUBLISHED_FILE, items, load_annotations(folder))
+        annotations = load_annotations(folder)
+        alone = {each.unique_id for each in annotations if len(each.deformations) == 1}
+        rejects = {
+            f"{it.unique_id}" if it.index is None or it.unique_id in alone else f"{it.unique_id}_{it.index}": it.reason
+            for each in crops
+            for it in each.rejects
+        }
+        made["published"] = published_split(folder / PUBLISHED_FILE, items, annotations, rejects)
     for name, split in made.items():
         write_split(folder / "splits", name, split)
     return made
