@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from benchmarks.measure import Row, pairs, ratio_row
 from heph_dagster.hephaestus.loader import CropDataset
-from heph_dagster.hephaestus.shards import write_shards
+from heph_dagster.hephaestus.shard_writer import write_shards
 from heph_dagster.hephaestus.stored_crop import StoredCrop
 from heph_dagster.png import Picture
 

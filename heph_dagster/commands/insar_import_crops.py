@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
@@ -71,6 +71,8 @@ def _split(path: Path, folder: Path, imported: ImportedCrops) -> Split:
     from heph_dagster.hephaestus.shards import read_manifest
     from heph_dagster.hephaestus.splits import crop_items, published_split, write_split
 
-    split = published_split(path, crop_items([read_manifest(folder / frame) for frame in imported.frames]))
+    crops = crop_items([read_manifest(folder / frame) for frame in imported.frames])
+    rejects = {PurePosixPath(each.source).stem: each.reason for each in imported.rejects}
+    split = published_split(path, crops, rejects=rejects)
     write_split(folder / "splits", "published", split)
     return split

@@ -13,7 +13,8 @@ from heph_dagster.hephaestus.annotations import load_annotations
 from heph_dagster.hephaestus.cropping import make_crops
 from heph_dagster.hephaestus.crops import CROP_SIZE
 from heph_dagster.hephaestus.rejects import CropReject, read_rejects, write_rejects
-from heph_dagster.hephaestus.shards import read_manifest, write_shards
+from heph_dagster.hephaestus.shard_writer import write_shards
+from heph_dagster.hephaestus.shards import read_manifest
 from heph_dagster.hephaestus.stored_crop import StoredCrop, stored
 from heph_dagster.pools import stopping_pool
 

@@ -31,7 +31,7 @@ from heph_dagster.hephaestus.annotations import Reject
 from heph_dagster.hephaestus.crops import CROP_SIZE
 from heph_dagster.hephaestus.frames import FRAME_PATTERN, LONGEST_ID
 from heph_dagster.hephaestus.members import MemberError, Members, open_members
-from heph_dagster.hephaestus.shards import write_shards
+from heph_dagster.hephaestus.shard_writer import write_shards
 from heph_dagster.hephaestus.sources import SourceError
 from heph_dagster.hephaestus.stored_crop import StoredCrop
 from heph_dagster.png import Picture, PngError, decode_picture

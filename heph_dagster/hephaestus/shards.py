@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,63 +24,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.errors import HephError
-from heph_dagster.files import locked, replacing
 from heph_dagster.hephaestus.annotation import Activity, Intensity, Phase
-from heph_dagster.hephaestus.crops import LABELS
 from heph_dagster.hephaestus.stored_crop import StoredCrop
 from heph_dagster.png import Picture
-from heph_dagster.tables import read_table, write_table
+from heph_dagster.tables import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "manifest.parquet"
-SHARD_CROPS = 1024
-"""Crops of a shard: about 100 MB at 224 px."""
-GROUP_CROPS = 32
-"""Crops that are read at once."""
 PIXELS = ("image", "mask", "coherence")
 """Columns of pixels."""
 SCHEMA_VERSION = "1"
-_VERSION, _SIZE, _SHARDS = b"heph_version", b"heph_size", b"heph_shards"
-_PLAIN = ("name", "unique_id", "index", "frame", "primary", "secondary", "x", "y", "fits", "padded", "warning")
+VERSION, SIZE, DIGESTS = b"heph_version", b"heph_size", b"heph_shards"
+"""Metadata of a manifest: version, side of the crops in px, and SHA-256 of each shard as JSON."""
+FIELDS = ("name", "unique_id", "index", "frame", "primary", "secondary", "x", "y", "fits", "padded", "warning")
+"""Fields of `StoredCrop` that manifests have as they are."""
 
 
 class ShardsError(HephError):
     """Crops on disk that cannot be read or are not what their manifest says."""
-
-
-def write_shards(folder: Path, crops: Iterable[StoredCrop], *, shard_crops: int = SHARD_CROPS) -> pa.Table:
-    """Write crops in place of those of a folder; readers see those of before until all are written.
-
-    Args:
-        folder: Made when it does not exist; what it has of an earlier run is removed at the end.
-        crops: The crops, in the order to keep; not more than a shard of them is held in memory.
-        shard_crops: Crops of a shard.
-
-    Returns:
-        The manifest, as `read_manifest` reads it.
-
-    Raises:
-        ValueError: A crop's pixels are of another size or kind than the first one's, or two have one name.
-    """
-    import pyarrow as pa
-
-    remaining, writer = iter(crops), _Writer(folder)
-    with locked(folder / MANIFEST):
-        while chunk := list(islice(remaining, shard_crops)):
-            writer.write(chunk)
-        metadata = {
-            _VERSION: SCHEMA_VERSION.encode(),
-            _SIZE: str(writer.size).encode(),
-            _SHARDS: json.dumps(writer.digests).encode(),
-        }
-        manifest = pa.Table.from_pylist(writer.rows, schema=_manifest_schema().with_metadata(metadata))
-        write_table(folder / MANIFEST, manifest)
-        for path in folder.glob("*.parquet"):  # of earlier runs, and what a writer that was killed has left
-            if path.name not in {MANIFEST, *writer.digests}:
-                path.unlink()
-    return manifest
 
 
 def read_manifest(folder: Path) -> pa.Table:
@@ -101,7 +64,7 @@ def read_manifest(folder: Path) -> pa.Table:
     if not path.exists():
         raise ShardsError(f"{path} is not there: make the crops of {folder.name} first")
     manifest = read_table(path)
-    version = (manifest.schema.metadata or {}).get(_VERSION, b"none").decode()
+    version = (manifest.schema.metadata or {}).get(VERSION, b"none").decode()
     if version != SCHEMA_VERSION:
         raise ShardsError(f"{path} is of version {version}, not {SCHEMA_VERSION}: make the crops of {folder.name} anew")
     return manifest
@@ -109,7 +72,7 @@ def read_manifest(folder: Path) -> pa.Table:
 
 def crop_size(manifest: pa.Table) -> int:
     """Side of the crops of a manifest in px; 0 where it has none."""
-    return int(manifest.schema.metadata[_SIZE])
+    return int(manifest.schema.metadata[SIZE])
 
 
 def read_crops(folder: Path, names: Collection[str] | None = None) -> Iterator[StoredCrop]:
@@ -174,7 +137,7 @@ def check_shards(folder: Path) -> list[str]:
         ShardsError: The manifest cannot be read.
     """
     manifest = read_manifest(folder)
-    digests: dict[str, str] = json.loads(manifest.schema.metadata[_SHARDS])
+    digests: dict[str, str] = json.loads(manifest.schema.metadata[DIGESTS])
     named: dict[str, list[str]] = {shard: [] for shard in digests}
     for shard, name in zip(manifest["shard"].to_pylist(), manifest["name"].to_pylist(), strict=True):
         named[shard].append(name)
@@ -223,60 +186,6 @@ class Pixels:
         return Picture(np.ascontiguousarray(self.planes.transpose(1, 2, 0)))
 
 
-class _Writer:
-    """Writes shard after shard, and keeps the rows of the manifest."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.size = 0
-        self.rows: list[dict[str, Any]] = []
-        self.digests: dict[str, str] = {}
-        self._names: set[str] = set()
-
-    def write(self, crops: list[StoredCrop]) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self.size = self.size or crops[0].picture.width
-        schema = _shard_schema(self.size)
-        for crop in crops:
-            self._check(crop)
-        sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(
-            sink,
-            schema,
-            compression="lz4",
-            use_dictionary=["palette"],
-            write_statistics=False,
-            write_page_checksum=True,
-        ) as writer:
-            for start in range(0, len(crops), GROUP_CROPS):
-                writer.write_table(_group(crops[start : start + GROUP_CROPS], schema))
-        data = sink.getvalue()
-        digest = hashlib.sha256(data).hexdigest()
-        shard = f"{len(self.digests):05d}-{digest[:16]}.parquet"
-        with replacing(self.folder / shard) as part:
-            part.write_bytes(data)
-        self.digests[shard] = digest
-        self.rows += [_row(crop, shard, number) for number, crop in enumerate(crops)]
-
-    def _check(self, crop: StoredCrop) -> None:
-        if crop.name in self._names:
-            raise ValueError(f"two crops have the name {crop.name}: add a number of its own to each")
-        self._names.add(crop.name)
-        flat, image = (self.size, self.size), crop.picture.pixels
-        for what, pixels, shape in (
-            ("image", image, flat if image.ndim == 2 else (*flat, 3)),
-            ("mask", crop.mask, flat),
-            ("coherence", crop.coherence, flat),
-        ):
-            if pixels is not None and (pixels.shape != shape or pixels.dtype != np.uint8):
-                raise ValueError(
-                    f"the {what} of crop {crop.name} is {pixels.dtype} {pixels.shape}, not uint8 {shape}: "
-                    "crops of a folder are of one size"
-                )
-
-
 def _read(path: Path, work: Callable[[Any], pa.Table]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -310,7 +219,7 @@ def _images(table: pa.Table, size: int) -> list[Pixels]:
 
 def _crop(row: dict[str, Any], pixels: dict[str, Any]) -> StoredCrop:
     return StoredCrop(
-        **{name: row[name] for name in _PLAIN},
+        **{name: row[name] for name in FIELDS},
         picture=pixels["image"].picture(),
         mask=pixels["mask"],
         coherence=pixels["coherence"] if row["coherence"] else None,
@@ -318,73 +227,4 @@ def _crop(row: dict[str, Any], pixels: dict[str, Any]) -> StoredCrop:
         activities=tuple(each for each in Activity if row[each.name.lower()]),
         intensity=next((each for each in Intensity if row[each.name.lower()]), None),
         phase=None if row["phase"] is None else Phase(row["phase"]),
-    )
-
-
-def _row(crop: StoredCrop, shard: str, number: int) -> dict[str, Any]:
-    group, row = divmod(number, GROUP_CROPS)
-    return {
-        **{name: getattr(crop, name) for name in _PLAIN},
-        "deformation": bool(crop.activities),
-        **{each.name.lower(): each in crop.activities for each in Activity},
-        **{each.name.lower(): each is crop.intensity for each in Intensity},
-        "made_for": crop.made_for,
-        "phase": crop.phase,
-        "coherence": crop.coherence is not None,
-        "shard": shard,
-        "group": group,
-        "row": row,
-    }
-
-
-def _group(crops: list[StoredCrop], schema: pa.Schema) -> pa.Table:
-    import pyarrow as pa
-
-    columns = (
-        [crop.name for crop in crops],
-        [
-            np.moveaxis(crop.picture.pixels, -1, 0).tobytes()
-            if crop.picture.pixels.ndim == 3
-            else crop.picture.pixels.tobytes()
-            for crop in crops
-        ],
-        [None if crop.picture.palette is None else crop.picture.palette.tobytes() for crop in crops],
-        [crop.mask.tobytes() for crop in crops],
-        [None if crop.coherence is None else crop.coherence.tobytes() for crop in crops],
-    )
-    return pa.table([pa.array(each, of.type) for each, of in zip(columns, schema, strict=True)], schema=schema)
-
-
-def _shard_schema(size: int) -> pa.Schema:
-    import pyarrow as pa
-
-    plane = pa.binary(size * size)
-    columns = {"name": pa.string(), "image": pa.binary(), "palette": pa.binary(), "mask": plane, "coherence": plane}
-    return pa.schema(columns)
-
-
-def _manifest_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema(
-        {
-            "name": pa.string(),
-            "unique_id": pa.int32(),
-            "index": pa.int32(),
-            "frame": pa.string(),
-            "primary": pa.date32(),
-            "secondary": pa.date32(),
-            "x": pa.int32(),
-            "y": pa.int32(),
-            "made_for": pa.int8(),
-            **dict.fromkeys(LABELS[:-1], pa.bool_()),
-            "phase": pa.int8(),
-            "fits": pa.bool_(),
-            "padded": pa.bool_(),
-            "warning": pa.string(),
-            "coherence": pa.bool_(),
-            "shard": pa.string(),
-            "group": pa.int32(),
-            "row": pa.int32(),
-        }
     )

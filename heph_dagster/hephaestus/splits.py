@@ -31,8 +31,7 @@ from numpy.typing import NDArray
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.annotations import load_annotations
-from heph_dagster.hephaestus.frame_crops import crops_folder, frames_with_crops
-from heph_dagster.hephaestus.shards import read_manifest
+from heph_dagster.hephaestus.frame_crops import frames_with_crops, read_frame_crops
 from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -165,7 +164,10 @@ def temporal_split(items: pa.Table) -> Split:
 
 
 def published_split(
-    path: Path, crops: pa.Table | None = None, annotations: Iterable[Annotation] | None = None
+    path: Path,
+    crops: pa.Table | None = None,
+    annotations: Iterable[Annotation] | None = None,
+    rejects: Mapping[str, str] | None = None,
 ) -> Split:
     """The published split of crops, every name of which is found or missing.
 
@@ -173,7 +175,8 @@ def published_split(
         path: `train_test_split.json`: `{train, val, test}` to `{"0", "1"}` (without and with deformation) to
             `{stem}.json`.
         crops: The crops that there are; by default, those that could be made of the annotations.
-        annotations: The annotations, which tell why there is no crop; without them nobody tells.
+        annotations: The annotations, which tell why there is no crop.
+        rejects: Why crops could not be made, by their names, or by the ID of the annotation where all are meant.
 
     Returns:
         The split, in the order of the file. A name is missing if it is no name of a crop, if it stands in the file
@@ -192,7 +195,7 @@ def published_split(
     rows, missing = [], []
     for name, part, deformation in published:
         reason = f"it stands {times[name]} times in the file" if times[name] > 1 else None
-        item = reason or _find(name, deformation, made, known)
+        item = reason or _find(name, deformation, made, known, rejects or {})
         labels = {"part": part, "deformation": deformation}
         if isinstance(item, str):
             missing.append({"name": name.removesuffix(".json"), **labels, "reason": item})
@@ -236,10 +239,18 @@ def make_splits(folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_F
     frames = frames_with_crops(folder)
     if not frames:
         raise SplitError(f"{folder / 'crops'} has no crops: make the crops of some frames first")
-    items = crop_items([read_manifest(crops_folder(folder, frame)) for frame in frames])
+    crops = [read_frame_crops(folder, frame) for frame in frames]
+    items = crop_items([each.manifest for each in crops])
     made = {"frames": frame_split(items, seed, test_frames), "temporal": temporal_split(items)}
     if (folder / PUBLISHED_FILE).exists():
-        made["published"] = published_split(folder / PUBLISHED_FILE, items, load_annotations(folder))
+        annotations = load_annotations(folder)
+        alone = {each.unique_id for each in annotations if len(each.deformations) == 1}
+        rejects = {
+            f"{it.unique_id}" if it.index is None or it.unique_id in alone else f"{it.unique_id}_{it.index}": it.reason
+            for each in crops
+            for it in each.rejects
+        }
+        made["published"] = published_split(folder / PUBLISHED_FILE, items, annotations, rejects)
     for name, split in made.items():
         write_split(folder / "splits", name, split)
     return made
@@ -330,29 +341,27 @@ def _text(name: object) -> str:
     return name
 
 
-def _find(
+def _find(  # noqa: PLR0911 - a reason each
     name: str,
     deformation: bool,  # noqa: FBT001
     made: Mapping[str, dict[str, Any]] | None,
     known: Mapping[int, Annotation] | None,
+    rejects: Mapping[str, str],
 ) -> dict[str, Any] | str:
     """The item of a published name, or why it is missing."""
     match = _NAME.fullmatch(name)
     if match is None:
         return "it is no name of a crop: <uniqueID>.json or <uniqueID>_<number>.json"
-    stem, unique_id, number = name.removesuffix(".json"), int(match[1]), match[2]
+    stem, unique_id = name.removesuffix(".json"), int(match[1])
     if made is not None and stem in made:
         return made[stem] if made[stem]["deformation"] == deformation else _differs(deformation)
-    if known is None:
-        return "there is no crop of this name"
-    annotation = known.get(unique_id)
-    reason = (
-        f"annotation {unique_id} is not in the table"
-        if annotation is None
-        else _unlike(annotation, number, deformation)
-    )
-    if annotation is None or reason is not None:
-        return str(reason)
+    if why := rejects.get(stem, rejects.get(match[1])):
+        return f"the crop could not be made: {why}"
+    annotation = None if known is None else known.get(unique_id)
+    if annotation is None:
+        return "there is no crop of this name" if known is None else f"annotation {unique_id} is not in the table"
+    if unlike := _unlike(annotation, match[2], deformation):
+        return unlike
     if made is not None:
         return f"annotation {unique_id} is there, but this crop was not made"
     return {"name": stem} | {field: getattr(annotation, field) for field in _ITEM[1:-1]}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from heph_dagster.hephaestus.annotation import Activity, Intensity, Phase
-from heph_dagster.hephaestus.shards import write_shards
+from heph_dagster.hephaestus.shard_writer import write_shards
 from heph_dagster.hephaestus.stored_crop import StoredCrop
 from heph_dagster.png import Picture
 

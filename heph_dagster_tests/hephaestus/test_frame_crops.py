@@ -91,10 +91,11 @@ def test_splits_are_made_of_all_frames(folder: Path) -> None:
     assert made["frames"].names(Part.TEST) == ["5"]
     assert made["temporal"].empty_parts() == ["val", "test"]
     assert read_split(folder / "splits", "frames").rows.equals(made["frames"].rows)
-    (folder / "train_test_split.json").write_text('{"train": {"0": ["1_0.json"], "1": ["3.json"]}}')
+    (folder / "train_test_split.json").write_text('{"train": {"0": ["1_0.json"], "1": ["3.json", "4_1.json"]}}')
     published = make_splits(folder)["published"]
     assert published.names(Part.TRAIN) == ["1_0"]
-    assert published.missing["reason"].to_pylist() == ["annotation 3 is there, but this crop was not made"]
+    reasons = {each.unique_id: each.reason for each in read_frame_crops(folder, ETNA).rejects}
+    assert published.missing["reason"].to_pylist() == [f"the crop could not be made: {reasons[id_]}" for id_ in (3, 4)]
 
 
 def test_without_crops_there_is_no_split(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 
 from heph_dagster.hephaestus.crops import LABELS
 from heph_dagster.hephaestus.loader import CropDataset
-from heph_dagster.hephaestus.shards import PIXELS, ShardsError, read_crops, write_shards
+from heph_dagster.hephaestus.shard_writer import write_shards
+from heph_dagster.hephaestus.shards import PIXELS, ShardsError, read_crops
 from heph_dagster_tests.hephaestus.making_crops import SIZE, make_crop, write_frame
 
 CROPS = 600

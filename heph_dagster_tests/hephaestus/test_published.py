@@ -302,6 +302,9 @@ def test_the_command_counts_crops_rejects_and_frames(
     report = json.loads(heph(root, "--size", SIZE, "--json", "--out", out, "--split", split))
     assert report == {"crops": 6, "rejects": 1, "frames": 2, "found": 2, "missing": 1}
     assert pd.read_parquet(out / "splits" / "published.parquet")["name"].to_list() == ["7_0", "8"]
+    missing = pd.read_parquet(out / "splits" / "published.missing.parquet")
+    reason = "the crop could not be made: 7_1 has no crop among cls_labels/7_1.json"
+    assert missing.to_dict("records") == [{"name": "7_1", "part": "train", "deformation": False, "reason": reason}]
     assert (out / FRAME / "manifest.parquet").read_bytes() == (
         tmp_path / "data" / "hephaestus" / "published" / FRAME / "manifest.parquet"
     ).read_bytes()

@@ -17,16 +17,8 @@ from heph_dagster.hephaestus.annotation import Activity, Phase
 from heph_dagster.hephaestus.crops import crops_of
 from heph_dagster.hephaestus.loader import CropDataset
 from heph_dagster.hephaestus.records import check_record
-from heph_dagster.hephaestus.shards import (
-    GROUP_CROPS,
-    MANIFEST,
-    ShardsError,
-    check_shards,
-    crop_size,
-    read_crops,
-    read_manifest,
-    write_shards,
-)
+from heph_dagster.hephaestus.shard_writer import GROUP_CROPS, write_shards
+from heph_dagster.hephaestus.shards import MANIFEST, ShardsError, check_shards, crop_size, read_crops, read_manifest
 from heph_dagster.hephaestus.stored_crop import StoredCrop, stored
 from heph_dagster.png import Picture
 from heph_dagster_tests.hephaestus.making_crops import SIZE, deformed_crop, make_crop, write_frame

@@ -15,7 +15,8 @@ import pytest
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.annotations import read_annotations
 from heph_dagster.hephaestus.records import check_record
-from heph_dagster.hephaestus.shards import read_manifest, write_shards
+from heph_dagster.hephaestus.shard_writer import write_shards
+from heph_dagster.hephaestus.shards import read_manifest
 from heph_dagster.hephaestus.splits import (
     TEST_FRAMES,
     Part,
@@ -125,6 +126,15 @@ def test_without_annotations_nobody_tells_why(split_file: Path) -> None:
 def manifest(folder: Path, crops: Iterable[Any]) -> pa.Table:
     write_shards(folder, crops)
     return read_manifest(folder)
+
+
+def test_rejects_tell_why_there_is_no_crop(split_file: Path, known: list[Annotation]) -> None:
+    crops = crop_items([manifest(split_file.parent / "crops", [make_crop("7_0")])])
+    split = published_split(split_file, crops, known, {"7": "it is not there", "7_0": "too late", "10": "too small"})
+    assert parts(split) == {"7_0": "train"}
+    found = reasons(split)
+    assert found["7_1"] == found["7_3"] == "the crop could not be made: it is not there"
+    assert found["10"] == "the crop could not be made: too small"
 
 
 @pytest.mark.parametrize(
