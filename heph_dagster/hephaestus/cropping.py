@@ -59,8 +59,7 @@ def _crops(raw: Path, annotation: Annotation, *, seed: int, size: int, coherence
         picture = read_annotated(raw, annotation)
     except InterferogramError as error:
         return [CropReject(annotation.unique_id, None, str(error))]
-    path = find_images(raw, annotation.frame, annotation.dates).coherence
-    coherence_map, warning = _read_coherence(path, picture) if coherence else (None, None)
+    coherence_map, warning = annotated_coherence(raw, annotation, picture) if coherence else (None, None)
     return list(crops_of(annotation, picture, coherence_map, seed=seed, size=size, warning=warning))
 
 
@@ -84,8 +83,18 @@ def read_annotated(raw: Path, annotation: Annotation) -> Picture:
     return read_interferogram(path)
 
 
-def _read_coherence(path: Path | None, picture: Picture) -> tuple[Image | None, str | None]:
-    """The coherence of an interferogram, or why it cannot be used."""
+def annotated_coherence(raw: Path, annotation: Annotation, picture: Picture) -> tuple[Image | None, str | None]:
+    """The coherence of an annotation's interferogram.
+
+    Args:
+        raw: Root of the raw archive.
+        annotation: What was said of the interferogram.
+        picture: The interferogram.
+
+    Returns:
+        The coherence, from 0 to 255, H x W, and None; or None, and why it cannot be used.
+    """
+    path = find_images(raw, annotation.frame, annotation.dates).coherence
     if path is None:
         return None, "its coherence is not there"
     try:
