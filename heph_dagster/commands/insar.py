@@ -9,6 +9,7 @@ from heph_dagster.commands.insar_import import import_annotations
 from heph_dagster.commands.insar_import_crops import import_crops
 from heph_dagster.commands.insar_make import crops, inventory, masks, split
 from heph_dagster.commands.insar_search import search
+from heph_dagster.commands.insar_show import show
 from heph_dagster.commands.insar_synthesize import synthesize
 from heph_dagster.commands.options import Group
 
@@ -19,6 +20,6 @@ def insar() -> None:
 
 
 for command in (
-    crops, download_archives, import_annotations, import_crops, inventory, masks, search, split, synthesize,
+    crops, download_archives, import_annotations, import_crops, inventory, masks, search, show, split, synthesize,
 ):  # fmt: skip
     insar.add_command(command)
