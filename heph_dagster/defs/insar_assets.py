@@ -8,14 +8,16 @@ import dagster as dg
 from pydantic import Field
 
 from heph_dagster.defs.insar_partitions import FRAMES, add_frames
-from heph_dagster.defs.reports import conclude, in_own_words
+from heph_dagster.defs.reports import conclude, in_own_words, picture, plot
 from heph_dagster.defs.resources import Insar
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus import annotations as annotation_tables
 from heph_dagster.hephaestus import frame_crops, frame_masks, inventory, splits
-from heph_dagster.hephaestus.annotation import Activity
+from heph_dagster.hephaestus.annotation import Activity, Annotation
+from heph_dagster.hephaestus.contact_sheet import contact_sheet
 from heph_dagster.hephaestus.crops import CROP_SIZE
-from heph_dagster.hephaestus.frames import known_frames
+from heph_dagster.hephaestus.frames import NAMES_FILE, known_frames, read_volcanoes
+from heph_dagster.hephaestus.timelines import draw_distribution, draw_frame
 
 GROUP = "hephaestus"
 _MOST_LINES = 100
@@ -63,12 +65,14 @@ def annotations(context: dg.AssetExecutionContext, insar: Insar) -> dg.Materiali
         read = annotation_tables.read_annotations(insar.annotations)
     annotation_tables.write_annotations(insar.root, read)
     add_frames(context.instance, insar)
+    volcanoes = read_volcanoes(insar.root / NAMES_FILE)
     kinds = [each.activity for annotation in read.annotations for each in annotation.deformations]
     return dg.MaterializeResult(
         metadata={
             **read.counts(),
             "frames": len({each.frame for each in read.annotations}),
             **{each.word.lower(): kinds.count(each) for each in Activity},
+            "over_time": plot(draw_distribution(read.annotations, volcanoes)),
             "first_repairs": table(
                 ("file", "field", "was", "now", "reason"),
                 [(name, each.field, each.was, each.now, each.reason) for name, each in read.repairs],
@@ -92,6 +96,13 @@ def _work_through(context: dg.AssetExecutionContext, work: Callable[[str], Mappi
         except (HephError, ValueError, OSError) as error:
             failed[frame] = error
     conclude(context, done, failed, "frames")
+
+
+def _annotations_of(insar: Insar, frame: str) -> list[Annotation]:
+    """The annotations of a frame; none where none have been imported."""
+    if not (insar.root / "annotations.parquet").exists():
+        return []
+    return annotation_tables.load_annotations(insar.root, [frame])
 
 
 @dg.asset(
@@ -118,6 +129,7 @@ def interferograms(context: dg.AssetExecutionContext, insar: Insar) -> None:
             "annotated": sum(each.unique_id is not None for each in on_disk),
             "annotated_not_on_disk": len(pairs) - len(on_disk),
             "problems": table(("problem", "pairs"), list(inventory.count_problems(pairs).items())),
+            "over_time": plot(draw_frame(_annotations_of(insar, frame), pairs)),
             "path": dg.MetadataValue.path(str(path)),
         }
 
@@ -167,6 +179,7 @@ def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) 
 
     def make(frame: str) -> dict[str, Any]:
         made = frame_crops.make_frame_crops(insar.root, insar.raw, frame, seed=config.seed, size=config.size)
+        sheet = contact_sheet(frame_crops.deformed_crops(insar.root, frame))
         return {
             "crops": len(made.manifest),
             **{name.lower(): count for name, count in made.classes().items()},
@@ -176,6 +189,7 @@ def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) 
                 ("annotation", "deformation", "reason"),
                 [(each.unique_id, each.index, each.reason) for each in made.rejects],
             ),
+            **({} if sheet is None else {"first_deformed": picture(sheet)}),
             **config.model_dump(),
             "path": dg.MetadataValue.path(str(frame_crops.crops_folder(insar.root, frame))),
         }

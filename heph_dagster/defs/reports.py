@@ -15,12 +15,19 @@ import dagster as dg
 from heph_dagster.errors import HephError
 from heph_dagster.gibs.preview import jpeg
 from heph_dagster.gibs.raster import Image
+from heph_dagster.hephaestus.drawing import webp
 
 
 def picture(image: Image) -> dg.MarkdownMetadataValue:
     """An RGB picture that the UI shows."""
     data = base64.b64encode(jpeg(image)).decode("ascii")
     return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{data})")
+
+
+def plot(image: Image) -> dg.MarkdownMetadataValue:
+    """An RGB chart that the UI shows, without loss."""
+    data = base64.b64encode(webp(image)).decode("ascii")
+    return dg.MetadataValue.md(f"![plot](data:image/webp;base64,{data})")
 
 
 @contextmanager

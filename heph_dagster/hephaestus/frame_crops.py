@@ -14,7 +14,7 @@ from heph_dagster.hephaestus.cropping import make_crops
 from heph_dagster.hephaestus.crops import CROP_SIZE
 from heph_dagster.hephaestus.rejects import CropReject, read_rejects, write_rejects
 from heph_dagster.hephaestus.shard_writer import write_shards
-from heph_dagster.hephaestus.shards import read_manifest
+from heph_dagster.hephaestus.shards import read_crops, read_manifest
 from heph_dagster.hephaestus.stored_crop import StoredCrop, stored
 from heph_dagster.pools import stopping_pool
 
@@ -111,6 +111,18 @@ def read_frame_crops(folder: Path, frame: str) -> FrameCrops:
     """
     manifest = read_manifest(crops_folder(folder, frame))
     return FrameCrops(manifest, read_rejects(_rejects_path(folder, frame)))
+
+
+def deformed_crops(folder: Path, frame: str) -> Iterator[StoredCrop]:
+    """The crops of a frame that were made for a deformation, in order.
+
+    Raises:
+        ShardsError: The crops have not been made, or are damaged.
+    """
+    place = crops_folder(folder, frame)
+    manifest = read_manifest(place)
+    names = manifest.filter(manifest["made_for"].is_valid())["name"].to_pylist()
+    return read_crops(place, names) if names else iter(())
 
 
 def check_counts(folder: Path, frame: str) -> list[str]:

@@ -79,6 +79,8 @@ def test_a_frame_is_made_and_checked(run, instance: dg.DagsterInstance) -> None:
     assert "| missing coherence | 1 |" in interferograms["problems"]
     assert (masks["masks"], masks["deformations"], masks["rejects"]) == (2, 4, 1)
     assert (crops["crops"], crops["none"], crops["mogi"], crops["rejects"], crops["size"]) == (15, 12, 2, 2, 64)
+    assert interferograms["over_time"].startswith("![plot](data:image/webp;base64,")
+    assert crops["first_deformed"].startswith("![preview](data:image/jpeg;base64,")
     assert crops["region"] == known_frames()[ETNA]
     found = checks(result)
     assert {name: each.passed for name, each in found.items()} == {
