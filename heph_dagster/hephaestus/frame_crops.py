@@ -12,6 +12,7 @@ from heph_dagster.hephaestus.annotation import Activity
 from heph_dagster.hephaestus.annotations import load_annotations
 from heph_dagster.hephaestus.cropping import make_crops
 from heph_dagster.hephaestus.crops import CROP_SIZE
+from heph_dagster.hephaestus.frames import Frame
 from heph_dagster.hephaestus.rejects import CropReject, read_rejects, write_rejects
 from heph_dagster.hephaestus.shard_writer import write_shards
 from heph_dagster.hephaestus.shards import read_crops, read_manifest
@@ -75,8 +76,10 @@ def make_frame_crops(
         What was written.
 
     Raises:
+        ValueError: It is no frame ID.
         AnnotationsError: There are no tables of annotations.
     """
+    out = crops_folder(folder, Frame(frame).id)
     rejects: list[CropReject] = []
 
     def crops() -> Iterator[StoredCrop]:
@@ -88,7 +91,7 @@ def make_frame_crops(
                 yield stored(each)
 
     with stopping_pool(workers) as pool:
-        manifest = write_shards(crops_folder(folder, frame), crops())
+        manifest = write_shards(out, crops())
     write_rejects(_rejects_path(folder, frame), rejects)
     return FrameCrops(manifest, tuple(rejects))
 

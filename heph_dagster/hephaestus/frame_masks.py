@@ -10,6 +10,7 @@ from heph_dagster.files import replacing
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.annotations import load_annotations
 from heph_dagster.hephaestus.cropping import read_annotated
+from heph_dagster.hephaestus.frames import Frame
 from heph_dagster.hephaestus.interferograms import InterferogramError
 from heph_dagster.hephaestus.masks import class_mask, footprint
 from heph_dagster.hephaestus.rejects import CropReject, read_rejects, write_rejects
@@ -79,9 +80,10 @@ def make_frame_masks(folder: Path, raw: Path, frame: str) -> FrameMasks:
         What was written.
 
     Raises:
+        ValueError: It is no frame ID.
         AnnotationsError: There are no tables of annotations.
     """
-    out = folder / "masks" / frame
+    out = folder / "masks" / Frame(frame).id
     annotations = [each for each in load_annotations(folder, [frame]) if each.deformations]
     rows: list[MaskRow] = []
     rejects: list[CropReject] = []

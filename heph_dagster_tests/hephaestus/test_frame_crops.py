@@ -98,6 +98,12 @@ def test_splits_are_made_of_all_frames(folder: Path) -> None:
     assert published.missing["reason"].to_pylist() == [f"the crop could not be made: {reasons[id_]}" for id_ in (3, 4)]
 
 
+def test_crops_of_what_is_no_frame_are_not_written(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"'\.\./\.\./elsewhere' is not a frame ID"):
+        make_frame_crops(folder, folder / "raw", "../../elsewhere")
+    assert not (folder.parent / "elsewhere").exists()
+
+
 def test_without_crops_there_is_no_split(tmp_path: Path) -> None:
     with pytest.raises(SplitError, match="has no crops: make the crops of some frames first"):
         make_splits(tmp_path)

@@ -40,6 +40,16 @@ def test_masks_that_are_no_longer_asked_for_go(tmp_path: Path) -> None:
     assert [path.name for path in old.parent.glob("*.png")] == ["20181105_20181204.5.png"]
 
 
+def test_masks_of_what_is_no_frame_touch_nothing(tmp_path: Path) -> None:
+    folder = make_archive(tmp_path)
+    other = folder / "pictures" / "1.png"
+    other.parent.mkdir()
+    other.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"'\.\./pictures' is not a frame ID"):
+        make_frame_masks(folder, folder / "raw", "../pictures")
+    assert list(other.parent.iterdir()) == [other]
+
+
 def test_masks_that_were_not_made_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"make the masks of {ETNA} first"):
         read_frame_masks(tmp_path, ETNA)
