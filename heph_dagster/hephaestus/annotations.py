@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ import shapely
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.annotation import Activity, Annotation, Deformation, Intensity, Label, Phase
 from heph_dagster.hephaestus.records import RejectedError, Repair, check_record
-from heph_dagster.hephaestus.sources import json_members
+from heph_dagster.hephaestus.sources import SourceError, json_members
 from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -89,26 +89,23 @@ class Import:
         }
 
 
-def read_annotations(source: Path, on_file: Callable[[], None] | None = None) -> Import:
+def read_annotations(source: Path) -> Import:
     """Read all annotation files of a folder, a zip or a tar.
 
     Args:
         source: The folder or archive.
-        on_file: Is called after each file.
 
     Returns:
         What was read; the same for the same files, in whatever order they stand.
 
     Raises:
-        SourceError: There is nothing, it is no archive, or it is cut off.
+        SourceError: There is nothing, it is no archive or cut off, or no file of it ends in `.json`.
     """
     found: dict[int, list[tuple[str, bytes, Annotation, list[Repair]]]] = defaultdict(list)
     rejects: list[Reject] = []
     ignored: list[str] = []
     digests = []
     for member in json_members(source, ignored):
-        if on_file is not None:
-            on_file()
         content = hashlib.sha256(member.content or b"").digest()
         digests.append((member.name, content))
         if member.content is None:
@@ -120,6 +117,8 @@ def read_annotations(source: Path, on_file: Callable[[], None] | None = None) ->
             rejects.append(Reject(member.name, str(error)))
         else:
             found[annotation.unique_id].append((member.name, content, annotation, repairs))
+    if not digests:
+        raise SourceError(f"{source} has no files that end in .json; it has {len(ignored)} others")
     kept = []
     for unique_id in sorted(found):
         first, *others = sorted(
@@ -170,10 +169,15 @@ def load_annotations(folder: Path, frames: Iterable[str] | None = None) -> list[
     Raises:
         AnnotationsError: The tables are not there, or are of different imports.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     rows, patterns = (load_table(folder, name) for name in ("annotations", "deformations"))
     if rows.schema.metadata[_DIGEST] != patterns.schema.metadata[_DIGEST]:
         raise AnnotationsError(f"the tables of annotations in {folder} are of different imports: import again")
-    wanted = None if frames is None else set(frames)
+    if frames is not None:
+        wanted = pa.array(sorted(set(frames)), pa.string())
+        rows, patterns = (each.filter(pc.is_in(each["frame"], wanted)) for each in (rows, patterns))
     deformations: dict[int, list[Deformation]] = defaultdict(list)
     polygons = [shapely.get_coordinates(each)[:-1] for each in shapely.from_wkb(patterns["polygon"].to_pylist())]
     columns = [patterns[name].to_pylist() for name in ("unique_id", "class", "intensity")]
@@ -190,7 +194,6 @@ def load_annotations(folder: Path, frames: Iterable[str] | None = None) -> list[
             caption=row["caption"],
         )
         for row in rows.to_pylist()
-        if wanted is None or row["frame"] in wanted
     ]
 
 

@@ -146,6 +146,12 @@ def test_what_is_no_archive_is_an_error(tmp_path: Path, name: str, content: byte
         read_annotations(path)
 
 
+def test_what_has_no_annotation_files_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(SourceError, match=r"has no files that end in \.json; it has 1 others"):
+        read_annotations(tmp_path)
+
+
 def test_a_tar_that_is_cut_off_is_an_error(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     content = gzip.decompress(tarred(folder, path).read_bytes())
@@ -173,9 +179,12 @@ def test_tables_hold_all_that_was_read(folder: Path, tmp_path: Path) -> None:
 
 
 def test_only_some_frames_are_loaded(tmp_path: Path) -> None:
-    source = write_records(tmp_path / "in", quiet(1), quiet(2, frameID="144A_SM_REUN_S6"))
-    write_annotations(tmp_path, read_annotations(source))
-    assert [each.unique_id for each in load_annotations(tmp_path, ["144A_SM_REUN_S6"])] == [2]
+    frame = "144A_SM_REUN_S6"
+    source = write_records(tmp_path / "in", quiet(1), quiet(2, frameID=frame), deformed(3), deformed(4, frameID=frame))
+    read = read_annotations(source)
+    write_annotations(tmp_path, read)
+    records = [each.record() for each in load_annotations(tmp_path, [frame])]
+    assert records == [each.record() for each in read.annotations if each.unique_id in {2, 4}]
 
 
 def test_tables_of_different_imports_are_an_error(folder: Path, tmp_path: Path) -> None:
