@@ -24,9 +24,9 @@ _NEXT = {
 @click.argument("what", type=click.Choice((*_ARCHIVES, "all")))
 @options.as_json
 def download_archives(what: str, *, as_json: bool) -> None:
-    """Download archives of Hephaestus: the annotations, the raw interferograms, the published crops.
+    """Download archives of Hephaestus.
 
-    A download that was stopped goes on. A file that lies in hephaestus/downloads of the data folder under its name is
+    These are the annotations, the raw interferograms and the published crops. A download that was stopped goes on. A file that lies in hephaestus/downloads of the data folder under its name is
     taken as it is. Raw interferograms are unpacked; the other archives are read as they are.
     """
     from heph_dagster.settings import Settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from heph_dagster.hephaestus.rejects import CropReject
     from heph_dagster.settings import Settings
 
-_MOST_LINES = 10
-_frames = click.option(
-    "--frame", "frames", multiple=True, help="Only this frame; can be given several times.  [default: all annotated]"
-)
-_seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+_MOST_LINES = 3
+_only_frames = "Only this frame; can be given several times.  [default: all {}]"
+_annotated_frames = click.option("--frame", "frames", multiple=True, help=_only_frames.format("annotated"))
 
 
 @click.command()
-@_frames
+@click.option("--frame", "frames", multiple=True, help=_only_frames.format("in the raw archive"))
 @options.as_json
 def inventory(frames: tuple[str, ...], *, as_json: bool) -> None:
-    """List what the raw archive has of each frame, annotated or not, and what is wrong with it."""
-    from heph_dagster.hephaestus.frames import frames_on_disk
+    """List what the raw archive has, and what is wrong.
+
+    All pairs of a frame stand in interferograms/{frame}.parquet, annotated or not, with their sizes and problems.
+    """
     from heph_dagster.hephaestus.inventory import (
         annotated_pairs,
         count_problems,
@@ -41,21 +41,27 @@ def inventory(frames: tuple[str, ...], *, as_json: bool) -> None:
 
     def take(frame: str) -> dict[str, Any]:
         pairs = take_inventory(raw, frame, annotated_pairs(folder, frame))
+        if not pairs:
+            raise ValueError(f"nothing of it is in {raw}, and no annotation is of it")
         write_inventory(inventory_path(folder, frame), pairs)
         on_disk = sum(pair.on_disk for pair in pairs)
         return {"on_disk": on_disk, "only_annotated": len(pairs) - on_disk, "problems": count_problems(pairs)}
 
-    there = frames or frames_on_disk(raw)
-    if not there:
-        raise click.ClickException(f"{raw} has no frames: run heph insar download raw, or heph insar synthesize")
+    there = frames or _on_disk(settings)
+    if not (folder / "annotations.parquet").exists():
+        click.echo("no annotations are imported (heph insar import), so that nothing counts as annotated", err=True)
     _report("Looking at frames", there, take, as_json=as_json)
 
 
 @click.command()
-@_frames
+@_annotated_frames
 @options.as_json
 def masks(frames: tuple[str, ...], *, as_json: bool) -> None:
-    """Paint the masks of each interferogram with deformations, as PNG of classes."""
+    """Paint the masks of deformations.
+
+    An interferogram with deformations gives a PNG of classes in masks/{frame}, and each deformation a row of
+    masks.parquet there.
+    """
     from heph_dagster.hephaestus.frame_masks import make_frame_masks
     from heph_dagster.settings import Settings
 
@@ -65,17 +71,24 @@ def masks(frames: tuple[str, ...], *, as_json: bool) -> None:
         made = make_frame_masks(settings.insar_dir, settings.insar_raw_dir, frame)
         return {"masks": len({row.file for row in made.rows}), "deformations": len(made.rows)} | _rejects(made.rejects)
 
-    _report("Painting masks of frames", frames or _annotated(settings), paint, as_json=as_json)
+    there = _annotated(settings, frames)
+    _report("Painting masks of frames", there, paint, as_json=as_json, rejects_in="masks/{frame}/rejects.parquet")
 
 
 @click.command()
-@_frames
-@_seed
+@_annotated_frames
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed places crops elsewhere."
+)
 @click.option("--size", type=click.IntRange(1), default=224, show_default=True, help="Columns and rows of a crop.")
 @click.option("--workers", type=click.IntRange(1), help="Threads.  [default: a few more than cores]")
 @options.as_json
 def crops(frames: tuple[str, ...], seed: int, size: int, workers: int | None, *, as_json: bool) -> None:
-    """Cut crops around deformations and tiles of other interferograms, with masks and labels, into shards."""
+    """Cut crops, with masks and labels, into shards.
+
+    Deformations give a crop each, other interferograms tiles; what gave none is a reject with its reason. They stand
+    in crops/{frame}, with a manifest.
+    """
     from heph_dagster.hephaestus.frame_crops import make_frame_crops
     from heph_dagster.settings import Settings
 
@@ -89,11 +102,14 @@ def crops(frames: tuple[str, ...], seed: int, size: int, workers: int | None, *,
             made.rejects
         )
 
-    _report("Cutting crops of frames", frames or _annotated(settings), cut, as_json=as_json)
+    there = _annotated(settings, frames)
+    _report("Cutting crops of frames", there, cut, as_json=as_json, rejects_in="crops/{frame}.rejects.parquet")
 
 
 @click.command()
-@_seed
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed takes other frames to validate."
+)
 @click.option(
     "--test-frame",
     "test_frames",
@@ -102,14 +118,20 @@ def crops(frames: tuple[str, ...], seed: int, size: int, workers: int | None, *,
 )
 @options.as_json
 def split(seed: int, test_frames: tuple[str, ...], *, as_json: bool) -> None:
-    """Split the crops into training, validation and test: by frames, by time, and as published.
+    """Split the crops into training, validation and test.
 
-    The published split is made where its file, train_test_split.json, lies in hephaestus of the data folder.
+    There is a split by frames, one by time, and the published one where its file, train_test_split.json, lies in
+    hephaestus of the data folder. They stand in splits/{name}.parquet.
     """
+    from heph_dagster.hephaestus.frame_crops import frames_with_crops
     from heph_dagster.hephaestus.splits import TEST_FRAMES, Part, make_splits
     from heph_dagster.settings import Settings
 
-    made = make_splits(Settings().insar_dir, seed, test_frames or TEST_FRAMES)
+    folder = Settings().insar_dir
+    there = frames_with_crops(folder)
+    if there and (lacking := sorted(set(test_frames) - set(there))):
+        raise click.BadParameter(f"there are no crops of {', '.join(lacking)}", param_hint="--test-frame")
+    made = make_splits(folder, seed, test_frames or TEST_FRAMES)
     counts = {name: each.counts() for name, each in made.items()}
     if as_json:
         click.echo(json.dumps(counts, indent=2))
@@ -122,10 +144,25 @@ def split(seed: int, test_frames: tuple[str, ...], *, as_json: bool) -> None:
             click.echo(f"warning: {name} has no crops to {' or '.join(empty)}", err=True)
 
 
-def _annotated(settings: Settings) -> list[str]:
+def _on_disk(settings: Settings) -> list[str]:
+    """The frames of the raw archive."""
+    from heph_dagster.hephaestus.frames import frames_on_disk
+
+    raw = settings.insar_raw_dir
+    if found := frames_on_disk(raw):
+        return found
+    raise click.ClickException(f"{raw} has no frames: run heph insar download raw, or heph insar synthesize")
+
+
+def _annotated(settings: Settings, wanted: Sequence[str]) -> Sequence[str]:
+    """The frames that are asked for, by default all annotated ones."""
     from heph_dagster.hephaestus.annotations import load_table
 
-    return sorted(set(load_table(settings.insar_dir, "annotations")["frame"].to_pylist()))
+    known = sorted(set(load_table(settings.insar_dir, "annotations", ["frame"])["frame"].to_pylist()))
+    if lacking := sorted(set(wanted) - set(known)):
+        raise click.BadParameter(f"no annotation is of {', '.join(lacking)}", param_hint="--frame")
+    _on_disk(settings)
+    return wanted or known
 
 
 def _rejects(rejects: Iterable[CropReject]) -> dict[str, Any]:
@@ -137,12 +174,13 @@ def _rejects(rejects: Iterable[CropReject]) -> dict[str, Any]:
     return {"rejects": lines}
 
 
-def _report(what: str, frames: Iterable[str], work: Callable[[str], dict[str, Any]], *, as_json: bool) -> None:
+def _report(
+    what: str, frames: Sequence[str], work: Callable[[str], dict[str, Any]], *, as_json: bool, rejects_in: str = ""
+) -> None:
     """Work frame by frame and print what became of each; those that fail are named at the end."""
     from heph_dagster.commands.progress import counting
     from heph_dagster.errors import HephError
 
-    frames = list(frames)
     done: dict[str, dict[str, Any]] = {}
     failed: list[str] = []
     with counting(what, len(frames)) as advance:
@@ -157,19 +195,19 @@ def _report(what: str, frames: Iterable[str], work: Callable[[str], dict[str, An
     else:
         for frame, row in done.items():
             rejects: list[str] = row.pop("rejects", [])
-            facts = {name: _flat(value) for name, value in row.items()}
-            facts |= {"rejects": str(len(rejects))} if rejects else {}
-            click.echo(f"{frame}: " + ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in facts.items()))
+            facts = [_fact(name.replace("_", " "), value) for name, value in row.items()]
+            facts += [f"{len(rejects)} rejects"] if rejects else []
+            click.echo(f"{frame}: {', '.join(facts)}")
             for line in rejects[:_MOST_LINES]:
                 click.echo(f"  rejected {line}")
             if len(rejects) > _MOST_LINES:
-                click.echo(f"  and {len(rejects) - _MOST_LINES} more")
+                click.echo(f"  and {len(rejects) - _MOST_LINES} more: {rejects_in.format(frame=frame)}")
     if failed:
         raise click.ClickException("\n".join(failed))
 
 
-def _flat(value: Any) -> str:
+def _fact(name: str, value: Any) -> str:
     if not isinstance(value, dict):
-        return str(value)
-    counts = ", ".join(f"{name} {count}" for name, count in value.items() if count)
-    return f"({counts})" if counts else "no"
+        return f"{value} {name}"
+    counts = ", ".join(f"{each} {count}" for each, count in value.items() if count)
+    return f"{name} ({counts})" if counts else f"no {name}"

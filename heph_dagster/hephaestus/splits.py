@@ -238,7 +238,7 @@ def make_splits(folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_F
     """
     frames = frames_with_crops(folder)
     if not frames:
-        raise SplitError(f"{folder / 'crops'} has no crops: make the crops of some frames first")
+        raise SplitError(f"{folder / 'crops'} has no crops: make those of some frames first (heph insar crops)")
     crops = [read_frame_crops(folder, frame) for frame in frames]
     items = crop_items([each.manifest for each in crops])
     made = {"frames": frame_split(items, seed, test_frames), "temporal": temporal_split(items)}

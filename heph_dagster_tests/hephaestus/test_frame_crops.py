@@ -105,5 +105,5 @@ def test_crops_of_what_is_no_frame_are_not_written(folder: Path) -> None:
 
 
 def test_without_crops_there_is_no_split(tmp_path: Path) -> None:
-    with pytest.raises(SplitError, match="has no crops: make the crops of some frames first"):
+    with pytest.raises(SplitError, match="has no crops: make those of some frames first"):
         make_splits(tmp_path)
