@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("annotations", type=click.Path(path_type=Path), required=False)
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder that raw/ is in.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that raw/ is in; synthetic files there are replaced.  [default: hephaestus in the data folder]",
+)
 @click.option("--seed", default=0, show_default=True, help="Same seed, same bytes.")
 @click.option("--layout", type=click.Choice(["licsar", "plain"]), default="licsar", show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 @options.as_json
 def synthesize(
     annotations: Path | None,
-    out: Path,
+    out: Path | None,
     seed: int,
     layout: str,
     workers: int | None,
@@ -39,14 +43,16 @@ def synthesize(
     as_json: bool,
     **only: Any,
 ) -> None:
-    """Make interferograms for a folder, zip or tar of ANNOTATIONS, or invent both.
+    """Make interferograms for annotations, or invent both.
 
-    Writes raw/{frame}/interferograms/{dates}, and annotations/{uniqueID}.json of those that it invents.
+    ANNOTATIONS is a folder, zip or tar. Writes raw/{frame}/interferograms/{dates}, and annotations/{uniqueID}.json of
+    those that it invents.
     """
     from heph_dagster.commands.progress import counting
     from heph_dagster.hephaestus.interferograms import Layout
-    from heph_dagster.hephaestus.synthetic.archive import write_archive, write_records
+    from heph_dagster.hephaestus.synthetic.archive import check_folder, write_archive, write_records
     from heph_dagster.hephaestus.synthetic.scene import scenes
+    from heph_dagster.settings import Settings
 
     if (annotations is None) == (count is None):
         raise click.UsageError("give either ANNOTATIONS, or --count to invent some")
@@ -54,6 +60,8 @@ def synthesize(
         raise click.UsageError("--frames is for --count; --frame picks those of ANNOTATIONS")
     known, rejects = _read(annotations) if annotations else (_invented(count or 0, seed, frames), 0)
     picked = _picked(known, **only)
+    out = out or Settings().insar_dir
+    check_folder(out, picked, records=count is not None)
     if count is not None:
         write_records(out, picked)
     with counting("Synthesizing interferograms", len(picked)) as advance:
@@ -69,6 +77,7 @@ def synthesize(
     click.echo(f"{out / 'raw'}: {len(picked)} interferograms of {len(of_frame)} frames, seed {seed}")
     if rejects:
         click.echo(f"{rejects} annotation files were rejected: heph insar import tells why")
+    click.echo(f"next: heph insar import {annotations or out / 'annotations'}")
 
 
 def _read(source: Path) -> tuple[list[Annotation], int]:

@@ -15,13 +15,13 @@ from heph_dagster.cli import main
 from heph_dagster.hephaestus.annotation import Activity, Annotation, Intensity, Label, Phase
 from heph_dagster.hephaestus.annotations import read_annotations
 from heph_dagster.hephaestus.interferograms import Layout, find_images, read_coherence, read_interferogram
-from heph_dagster.hephaestus.synthetic.archive import write_archive, write_records
+from heph_dagster.hephaestus.synthetic.archive import is_synthetic, write_archive, write_records
 from heph_dagster.hephaestus.synthetic.deformation import phase
 from heph_dagster.hephaestus.synthetic.interferogram import synthesize
 from heph_dagster.hephaestus.synthetic.invention import FRAMES, MOST_PER_FRAME, invent
 from heph_dagster.hephaestus.synthetic.orbit import line_of_sight
 from heph_dagster.hephaestus.synthetic.scene import scenes
-from heph_dagster.png import check_png
+from heph_dagster.png import Picture, check_png, encode_png
 from heph_dagster_tests.conftest import REAL_DATA
 from heph_dagster_tests.hephaestus.records import deformed, quiet
 from heph_dagster_tests.hephaestus.records import write_records as write_json
@@ -179,6 +179,30 @@ def test_the_command_invents_and_makes_the_same_of_what_it_wrote(tmp_path: Path)
     assert len(first) == 6
     assert contents(tmp_path / "b" / "raw").items() < first.items()
     assert not (tmp_path / "b" / "annotations").exists()
+    assert f"next: heph insar import {tmp_path / 'a' / 'annotations'}" in again.stdout
+
+
+def test_the_command_makes_them_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPH_DATA_DIR", str(tmp_path / "data"))
+    result = run("--count", 1, "--frames", ASCENDING, "--workers", 1)
+    assert f"next: heph insar import {tmp_path / 'data' / 'hephaestus' / 'annotations'}" in result.stdout
+    assert len(list((tmp_path / "data" / "hephaestus" / "raw" / ASCENDING).rglob("*.png"))) == 2
+
+
+def test_what_is_not_synthetic_is_not_replaced(tmp_path: Path) -> None:
+    arguments = "--count", 2, "--frames", ASCENDING, "--workers", 1, "--out", tmp_path
+    assert run(*arguments).exit_code == 0
+    images = [*tmp_path.rglob("*.png")]
+    assert [is_synthetic(path) for path in images] == [True] * 4
+    before = contents(tmp_path)
+    assert run(*arguments).exit_code == 0
+    assert contents(tmp_path) == before
+    assert f"{tmp_path / 'annotations' / '1.json'} is another annotation" in run(*arguments, "--seed", 1).stderr
+    real = images[0].with_name("InSAR.png")  # of the other layout
+    real.write_bytes(encode_png(Picture(np.zeros((9, 9), np.uint8))))
+    before = contents(tmp_path)
+    assert f"{real} is no synthetic image, and would give way to one: name another folder" in run(*arguments).stderr
+    assert contents(tmp_path) == before
 
 
 def test_the_command_tells_of_rejects_and_takes_frames(tmp_path: Path) -> None:
