@@ -26,8 +26,9 @@ _NEXT = {
 def download_archives(what: str, *, as_json: bool) -> None:
     """Download archives of Hephaestus.
 
-    These are the annotations, the raw interferograms and the published crops. A download that was stopped goes on. A file that lies in hephaestus/downloads of the data folder under its name is
-    taken as it is. Raw interferograms are unpacked; the other archives are read as they are.
+    These are the annotations, the raw interferograms and the published crops. A download that was stopped goes on. A
+    file that lies in hephaestus/downloads of the data folder under its name is taken as it is. Raw interferograms are
+    unpacked; the other archives are read as they are.
     """
     from heph_dagster.settings import Settings
 

@@ -36,7 +36,8 @@ _MOST_LINES = 10
 def import_crops(source: Path, out: Path | None, size: int | None, split_file: Path | None, *, as_json: bool) -> None:
     """Read the published crops into shards.
 
-    Crops, masks and labels of a folder or zip go to one folder per frame. Every file becomes part of a crop, or stands in rejects.parquet with the reason.
+    Crops, masks and labels of a folder or zip go to one folder per frame. Every file becomes part of a crop, or stands
+    in rejects.parquet with the reason.
     """
     from heph_dagster.hephaestus.crops import CROP_SIZE
     from heph_dagster.hephaestus.published import import_crops as import_published

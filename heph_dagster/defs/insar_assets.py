@@ -46,6 +46,8 @@ def insar_key(name: str) -> dg.AssetKey:
 
 def table(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> dg.MarkdownMetadataValue:
     """Rows as a table in the UI; of many, the first."""
+    if not rows:
+        return dg.MetadataValue.md("none")
     lines = [columns, ("---",) * len(columns), *rows[:_MOST_LINES]]
     text = "\n".join(f"| {' | '.join(str(value) for value in line)} |" for line in lines)
     return dg.MetadataValue.md(text + (f"\n\nand {len(rows) - _MOST_LINES} more" if len(rows) > _MOST_LINES else ""))
