@@ -13,24 +13,28 @@ _MOST_LINES = 10
 
 
 @click.command("import")
-@click.argument("source", metavar="ARCHIVE_OR_FOLDER", type=click.Path(path_type=Path))
+@click.argument("source", metavar="[ARCHIVE_OR_FOLDER]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the tables.  [default: hephaestus in the data folder]",
 )
 @options.as_json
-def import_annotations(source: Path, out: Path | None, *, as_json: bool) -> None:
+def import_annotations(source: Path | None, out: Path | None, *, as_json: bool) -> None:
     """Read annotation files of a folder, zip or tar into tables.
 
-    Files that are no annotation, or could be meant in several ways, are rejected; what is repaired in others, and why
-    files are rejected, stands in tables of their own.
+    By default, these are what the assets read: the setting insar_annotations, the folder hephaestus/annotations of the
+    data folder, or the archive that was downloaded. Files that are no annotation, or could be meant in several ways,
+    are rejected; what is repaired in others, and why files are rejected, stands in tables of their own.
     """
     from heph_dagster.hephaestus.annotations import read_annotations, write_annotations
+    from heph_dagster.hephaestus.downloads import annotations_source
     from heph_dagster.settings import Settings
 
-    folder = out or Settings().insar_dir
-    read = read_annotations(source)
+    settings = Settings()
+    folder = out or settings.insar_dir
+    default = settings.insar_annotations or annotations_source(settings.insar_dir, settings.insar_annotations_url)
+    read = read_annotations(source or default)
     write_annotations(folder, read)
     counts = read.counts()
     if as_json:

@@ -46,9 +46,10 @@ def show(
     *,
     as_json: bool,
 ) -> None:
-    """Draw an annotation: interferogram, coherence, mask, crops and caption in one picture.
+    """Draw an annotation and all that is known of it.
 
-    What was said is printed, too, also where the interferogram is not on disk.
+    Interferogram, coherence, mask, crops and caption are one picture. What was said is printed, too, also where the
+    interferogram is not on disk.
     """
     from heph_dagster.hephaestus.facts import details, facts, headline
     from heph_dagster.hephaestus.frames import NAMES_FILE, read_volcanoes

@@ -208,6 +208,21 @@ def test_the_command_prints_the_four_counts(folder: Path, tmp_path: Path) -> Non
     assert told[2].startswith("rejected 6.json: confidence: ")
 
 
+def test_the_command_reads_what_the_assets_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def count() -> int:
+        return json.loads(CliRunner().invoke(main, ["insar", "import", "--json"]).stdout)["annotations"]
+
+    insar = tmp_path / "data" / "hephaestus"
+    (insar / "downloads").mkdir(parents=True)
+    zipped(write_records(tmp_path / "1", quiet(1)), insar / "downloads" / "annotations_hephaestus.zip")
+    assert count() == 1
+    write_records(insar / "annotations", quiet(1), quiet(2))
+    assert count() == 2
+    monkeypatch.setenv("HEPH_INSAR_ANNOTATIONS", str(write_records(tmp_path / "3", quiet(1), quiet(2), quiet(3))))
+    assert count() == 3
+    assert load_annotations(insar)[2].unique_id == 3
+
+
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["insar", "import", str(tmp_path / "none")])
     assert result.exit_code == 1

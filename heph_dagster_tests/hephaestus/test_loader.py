@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,12 +16,16 @@ import torch
 from torch.utils.data import DataLoader
 
 from heph_dagster.hephaestus.crops import LABELS
+from heph_dagster.hephaestus.frame_crops import make_frame_crops
 from heph_dagster.hephaestus.loader import CropDataset
 from heph_dagster.hephaestus.shard_writer import write_shards
 from heph_dagster.hephaestus.shards import PIXELS, ShardsError, read_crops
+from heph_dagster.hephaestus.splits import make_splits
+from heph_dagster_tests.hephaestus.archives import ETNA, REUNION, make_archive
 from heph_dagster_tests.hephaestus.making_crops import SIZE, make_crop, write_frame
 
 CROPS = 600
+README = Path(__file__).parents[2] / "README.md"
 _RANK = """
 import sys
 from pathlib import Path
@@ -32,6 +37,19 @@ distributed.init_process_group("gloo", f"file://{sys.argv[1]}", rank=int(sys.arg
 loader = DataLoader(CropDataset([Path(sys.argv[3])], seed=1), batch_size=64, num_workers=2)
 print(*(name for batch in loader for name in batch["name"]))
 """
+
+
+def test_the_snippet_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_archive(tmp_path / "data" / "hephaestus")
+    for frame in (ETNA, REUNION):
+        make_frame_crops(root, root / "raw", frame, size=64)
+    make_splits(root, test_frames=[REUNION])
+    snippets = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (snippet,) = (each for each in snippets if "CropDataset" in each)
+    found: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    exec(snippet, found)  # noqa: S102 - it is ours
+    assert found["loader"].dataset.count == len(found["names"]) == 15
 
 
 @pytest.fixture(scope="module")
