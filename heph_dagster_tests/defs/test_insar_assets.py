@@ -56,6 +56,7 @@ def test_annotations_become_tables_and_their_frames_partitions(run, instance: dg
     assert [found[name] for name in ("annotations", "deformations", "repairs", "rejects", "frames", "mogi")] == [
         6, 6, 0, 0, 2, 2,
     ]  # fmt: skip
+    assert found["first_repairs"] == found["first_rejects"] == "none"
     assert checks(result)["no_rejects"].passed
     assert set(instance.get_dynamic_partitions(FRAMES)) == set(known_frames())
     assert len(known_frames()) == 38
