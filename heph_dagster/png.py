@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOURS = {0: "grey", 2: "rgb", 3: "palette", 4: "grey+alpha", 6: "rgba"}
 _CHANNELS = {"grey": 1, "rgb": 3, "palette": 1, "grey+alpha": 2, "rgba": 4}
-_DEPTHS = frozenset({1, 2, 4, 8, 16})
+_DEPTHS = {
+    "grey": {1, 2, 4, 8, 16}, "rgb": {8, 16}, "palette": {1, 2, 4, 8}, "grey+alpha": {8, 16}, "rgba": {8, 16},
+}  # fmt: skip
+_PASSES = ((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2))
+"""First column and distance of columns, first row and distance of rows, of each pass of an interlaced image."""
+LARGEST = 1 << 28
+"""Bytes of pixels that are decoded; interferograms have about a hundredth of it."""
 
 
 class PngError(ValueError):
@@ -37,6 +43,7 @@ class PngHeader:
         depth: Bits a sample.
         colour: `grey`, `rgb`, `palette`, `grey+alpha` or `rgba`.
         grey: Whether it can hold grey levels only: it has no colours, or its palette has none.
+        interlaced: Whether its pixels come in seven passes.
     """
 
     width: int
@@ -44,11 +51,21 @@ class PngHeader:
     depth: int
     colour: str
     grey: bool
+    interlaced: bool
 
     @property
     def channels(self) -> int:
         """Samples a pixel, as stored."""
         return _CHANNELS[self.colour]
+
+    @property
+    def inflated(self) -> int:
+        """Bytes of its pixels once inflated: rows of each pass, with a byte for the filter before each."""
+        total = 0
+        for left, across, top, down in _PASSES if self.interlaced else ((0, 1, 0, 1),):
+            columns, rows = -(-(self.width - left) // across), -(-(self.height - top) // down)
+            total += rows * (1 + (columns * self.channels * self.depth + 7) // 8) if columns > 0 and rows > 0 else 0
+        return total
 
 
 def check_png(data: bytes) -> PngHeader:
@@ -58,22 +75,31 @@ def check_png(data: bytes) -> PngHeader:
         data: The whole file.
 
     Raises:
-        PngError: It is no PNG, is cut short, or a checksum is wrong.
+        PngError: It is no PNG, is cut short, a checksum is wrong, or it says that it has more than LARGEST bytes of
+            pixels.
     """
     if not data.startswith(PNG_SIGNATURE):
         raise PngError(f"it is not a PNG: it begins with {data[:8]!r}" if data else "it is empty")
-    chunks = dict(png_chunks(data))
+    listed = list(png_chunks(data))
+    chunks, names = dict(listed), [name for name, _ in listed]
     if b"IEND" not in chunks:
         raise PngError(f"the PNG is cut short after {len(data)} bytes")
     header, palette = chunks.get(b"IHDR", b""), bytes(chunks.get(b"PLTE", b""))
     if len(header) != 13 or b"IDAT" not in chunks:
         raise PngError(f"the PNG has no {'pixels' if len(header) == 13 else 'header'}")
-    width, height, depth, code = struct.unpack(">IIBB", header[:10])
-    colour = _COLOURS.get(code)
-    if not width or not height or colour is None or depth not in _DEPTHS:
+    if names[0] != b"IHDR" or names.count(b"IHDR") > 1 or names.count(b"PLTE") > 1:
+        raise PngError("the PNG has several headers or palettes, or does not begin with its header")
+    width, height, depth, code, compression, filtering, interlace = struct.unpack(">IIBBBBB", header)
+    colour = _COLOURS.get(code, "")
+    if not width or not height or depth not in _DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
         raise PngError(f"the PNG's header is wrong: {width} x {height} px, {depth} bits, colour type {code}")
+    if colour == "palette" and (not palette or len(palette) % 3 or len(palette) > 3 << depth):
+        raise PngError(f"the PNG has a palette of {len(palette)} bytes: it should have 3 a colour, for {1 << depth}")
     grey = palette[::3] == palette[1::3] == palette[2::3] if colour == "palette" else colour.startswith("grey")
-    return PngHeader(width, height, depth, colour, grey)
+    found = PngHeader(width, height, depth, colour, grey, bool(interlace))
+    if found.inflated > LARGEST:
+        raise PngError(f"the PNG says that it has {width} x {height} px: more than {LARGEST} bytes are not decoded")
+    return found
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -145,16 +171,12 @@ def decode_picture(data: bytes) -> Picture:
 
     header = check_png(data)
     chunks = list(png_chunks(data))
-    rows = _inflated(chunks)
+    rows = _inflated(chunks, header)
     plain = header.depth == 8 and header.colour in {"grey", "rgb", "palette"}
     if not plain:
         return Picture(_by_opencv(chunks, rows, cv2.IMREAD_COLOR_RGB))
-    if dict(chunks)[b"IHDR"][12] or len(rows) != header.height * (header.width * header.channels + 1):
-        filtered = True
-    else:
-        lines = np.frombuffer(rows, np.uint8).reshape(header.height, -1)
-        filtered = bool(lines[:, 0].any())
-    if filtered:
+    lines = None if header.interlaced else np.frombuffer(rows, np.uint8).reshape(header.height, -1)
+    if lines is None or lines[:, 0].any():
         # Numbers of a palette are filtered as grey levels are: told to be these, they are not turned into colours.
         told = [(name, _as_grey(body) if name == b"IHDR" and header.channels == 1 else body) for name, body in chunks]
         pixels = _by_opencv(told, rows, cv2.IMREAD_GRAYSCALE if header.channels == 1 else cv2.IMREAD_COLOR_RGB)
@@ -165,6 +187,8 @@ def decode_picture(data: bytes) -> Picture:
         return Picture(pixels)
     palette = np.zeros((256, 3), np.uint8)
     colours = np.frombuffer(dict(chunks)[b"PLTE"], np.uint8).reshape(-1, 3)
+    if len(colours) < 256 and (last := int(pixels.max())) >= len(colours):
+        raise PngError(f"the PNG has pixels of colour {last}, and its palette has {len(colours)} colours")
     palette[: len(colours)] = colours
     return Picture(pixels, palette)
 
@@ -190,7 +214,7 @@ def decode_png(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
     if picture.palette is None and picture.pixels.ndim == 2:
         return picture.pixels
     chunks = list(png_chunks(data))
-    return _by_opencv(chunks, _inflated(chunks), cv2.IMREAD_GRAYSCALE)
+    return _by_opencv(chunks, _inflated(chunks, check_png(data)), cv2.IMREAD_GRAYSCALE)
 
 
 def encode_png(picture: Picture) -> bytes:
@@ -217,11 +241,19 @@ def _as_grey(header: bytes | memoryview) -> bytes:
     return bytes(header[:9]) + b"\0" + bytes(header[10:])
 
 
-def _inflated(chunks: list[tuple[bytes, memoryview]]) -> bytes:
+def _inflated(chunks: list[tuple[bytes, memoryview]], header: PngHeader) -> bytes:
+    # A byte more than there should be shows that there are more, however many.
+    inflating = isal_zlib.decompressobj()
     try:
-        return isal_zlib.decompress(b"".join(body for name, body in chunks if name == b"IDAT"))
+        rows = inflating.decompress(b"".join(body for name, body in chunks if name == b"IDAT"), header.inflated + 1)
     except isal_zlib.error as error:  # type: ignore[misc]  # isal's stub calls the class an instance
         raise PngError(f"the pixels of the PNG cannot be inflated: {error}") from error
+    size = f"{header.width} x {header.height} px"
+    if len(rows) > header.inflated:
+        raise PngError(f"the PNG has more pixels than its {size}")
+    if len(rows) < header.inflated or not inflating.eof:
+        raise PngError(f"the pixels of the PNG end before all its {size} are there")
+    return rows
 
 
 def _by_opencv(chunks: Iterable[tuple[bytes, bytes | memoryview]], rows: bytes, mode: int) -> NDArray[np.uint8]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -36,7 +38,16 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
+def png(width: int, height: int, kind: tuple[int, int, int], rows: bytes, *more: tuple[bytes, bytes]) -> bytes:
+    """A PNG of a depth, a colour type and a way of interlacing, with more chunks before its pixels."""
+    depth, colour, interlace = kind
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
+    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return PNG_SIGNATURE + b"".join(chunk(*each) for each in chunks)
+
+
 HEADER = struct.pack(">IIBBBBB", 7, 5, 8, 0, 0, 0, 0)
+GREY, PALETTE = (8, 0, 0), (8, 3, 0)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +65,7 @@ HEADER = struct.pack(">IIBBBBB", 7, 5, 8, 0, 0, 0, 0)
 )
 def test_headers(picture: Image.Image, depth: int, colour: str, channels: int, grey: bool) -> None:
     header = check_png(encoded(picture))
-    assert header == PngHeader(7, 5, depth, colour, grey)
+    assert header == PngHeader(7, 5, depth, colour, grey, interlaced=False)
     assert header.channels == channels
 
 
@@ -174,3 +185,55 @@ def test_numbers_of_a_palette_stay_numbers(filters: bool) -> None:
     assert (picture.palette == palette).all()
     assert (picture.rgb() == palette[numbers]).all()
     assert (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) == palette[numbers]).all()
+
+
+@pytest.mark.parametrize("kind", [(8, 0, 1), (8, 2, 1), (4, 0, 1)])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2), (13, 9)])
+def test_interlaced_pixels_are_decoded(kind: tuple[int, int, int], width: int, height: int) -> None:
+    depth, channels = kind[0], {0: 1, 2: 3}[kind[1]]
+    image = np.random.default_rng(3).integers(0, 1 << depth, (height, width, channels), dtype=np.uint8)
+    rows = b""
+    passes = [(0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2)]
+    for left, across, top, down in passes:
+        for row in image[top::down, left::across]:
+            bits = np.unpackbits(row.reshape(-1, 1), axis=1)[:, -depth:]
+            rows += b"\0" + np.packbits(bits).tobytes() if row.size else b""
+    data = png(width, height, kind, rows)
+    assert (decode_png(data) == image * (255 // ((1 << depth) - 1))).all()
+    with pytest.raises(PngError, match="end before all its"):
+        decode_png(png(width, height, kind, rows[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (png(4, 2, PALETTE, bytes(10)), "a palette of 0 bytes"),
+        (png(4, 2, PALETTE, bytes(10), (b"PLTE", b"abcd")), "a palette of 4 bytes: it should have 3 a colour, for 256"),
+        (png(4, 2, PALETTE, bytes(10), (b"PLTE", bytes(771))), "a palette of 771 bytes"),
+        (png(4, 2, PALETTE, b"\0\0\1\2\1" * 2, (b"PLTE", b"abcdef")), "pixels of colour 2, and its palette has 2"),
+        (png(4, 2, GREY, bytes(10), (b"IHDR", HEADER)), "several headers or palettes"),
+        (png(4, 2, (16, 3, 0), bytes(10)), "header is wrong: 4 x 2 px, 16 bits"),
+        (png(4, 2, (8, 0, 2), bytes(10)), "header is wrong"),
+        (png(4, 2, GREY, bytes(9)), "the pixels of the PNG end before all its 4 x 2 px are there"),
+        (png(4, 2, GREY, bytes(11)), "the PNG has more pixels than its 4 x 2 px"),
+        (png(60_000, 60_000, GREY, bytes(9)), "60000 x 60000 px: more than 268435456 bytes are not decoded"),
+    ],
+)
+def test_pixels_that_do_not_fit_the_header_are_an_error(data: bytes, message: str) -> None:
+    with pytest.raises(PngError, match=message):
+        decode_picture(data)
+
+
+def test_no_more_is_inflated_than_the_header_says() -> None:
+    code = (
+        "import resource, sys; from heph_dagster.png import PngError, decode_picture; import cv2, numpy\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: decode_picture(sys.stdin.buffer.read())\n"
+        "except PngError as error: print(error)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)"
+    )
+    bomb = png(4, 2, GREY, bytes(200 << 20))
+    done = subprocess.run([sys.executable, "-c", code], input=bomb, capture_output=True, check=True)
+    message, megabytes = done.stdout.decode().splitlines()
+    assert message == "the PNG has more pixels than its 4 x 2 px"
+    assert int(megabytes) < 50
