@@ -26,7 +26,8 @@ import shapely
 
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.annotation import Activity, Annotation, Deformation, Intensity, Label, Phase
-from heph_dagster.hephaestus.records import RejectedError, Repair, check_record
+from heph_dagster.hephaestus.records import RejectedError, check_record
+from heph_dagster.hephaestus.repairs import Repair
 from heph_dagster.hephaestus.sources import SourceError, json_members
 from heph_dagster.tables import read_table, write_table
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from heph_dagster.hephaestus.annotation import Activity, Annotation, Intensity, Label, Phase
-from heph_dagster.hephaestus.records import RejectedError, Repair, check_record
+from heph_dagster.hephaestus.records import RejectedError, check_record
+from heph_dagster.hephaestus.repairs import Repair
 from heph_dagster_tests.hephaestus.records import OTHER, SQUARE, deformed, quiet
 
 
@@ -55,6 +56,10 @@ def one(**fields: Any) -> dict[str, Any]:
     return deformed(**(single | fields))
 
 
+def tremor(**fields: Any) -> dict[str, Any]:
+    return one(**({"label": ["Earthquake"], "activity_type": ["Earthquake"], "intensity_level": ["None"]} | fields))
+
+
 def without(record: dict[str, Any], field: str) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name != field}
 
@@ -83,6 +88,19 @@ REPAIRABLE = {
     "date with dashes": (one(primary_date="2018-11-28"), one(), "primary_date"),
     "date as number": (one(secondary_date=20181204), one(), "secondary_date"),
     "blanks": (one(frameID=" 124D_05291_081406 "), one(), "frameID"),
+    "null for nothing": (quiet(segmentation_mask=None), quiet(), "segmentation_mask"),
+    "a word for nothing": (quiet(activity_type="None"), quiet(), "activity_type"),
+    "null intensity of nothing": (quiet(intensity_level=None), quiet(), "intensity_level"),
+    "null intensity of one": (one(intensity_level=None), one(intensity_level=["None"]), "intensity_level"),
+    "earthquake without intensities": (tremor(intensity_level=[]), tremor(), "intensity_level"),
+    "earthquake with one intensity too many": (tremor(intensity_level=["None"] * 2), tremor(), "intensity_level"),
+    "list as text": (one(activity_type="['Sill']"), one(), "activity_type"),
+    "polygons as text": (one(segmentation_mask=json.dumps([SQUARE])), one(), "segmentation_mask"),
+    "words with a comma": (deformed(label="Deformation, Earthquake"), deformed(), "label"),
+    "list for a word": (one(phase=["Unrest"]), one(), "phase"),
+    "null label": (one(label=None), one(), "label"),
+    "coordinates as texts": (one(segmentation_mask=[list(map(str, SQUARE))]), one(), "segmentation_mask"),
+    "closed twice": (one(segmentation_mask=[SQUARE + SQUARE[:2] * 2]), one(), "segmentation_mask"),
     "unknown field": (one(annotator="x"), one(), "annotator"),
 }
 
@@ -114,6 +132,12 @@ AMBIGUOUS = {
         deformed(activity_type=["Mogi", "Sill"], intensity_level=["Low"], label=["Deformation"]),
         "1 in intensity_level: which belong together cannot be told",
     ),
+    "no intensity": (one(intensity_level=[]), "1 in activity_type, 0 in intensity_level"),
+    "label that is no word": (one(label=[["Deformation"]]), "label.0: Input should be a valid string"),
+    "long number": (one(uniqueID="1" * 5000), "uniqueID: Input should be a valid integer"),
+    "huge number": (one(uniqueID=10**400), "uniqueID: "),
+    "half a surrogate pair": (one(caption="a \ud83c b"), "it is no JSON: 'utf-8' codec can't encode"),
+    "null label of nothing": (quiet(label=None), "label: Input should be a valid list, but it is None"),
     "polygon of no deformation": (quiet(segmentation_mask=[SQUARE]), "1 in segmentation_mask, 0 in activity_type"),
     "deformed without polygon": (quiet(label=["Deformation"]), "polygons and activity types say ['Non_Deformation']"),
     "both labels": (one(label=["Non_Deformation", "Deformation"]), "label is ['Non_Deformation', 'Deformation']"),
@@ -153,11 +177,12 @@ def test_what_could_be_meant_in_several_ways_is_rejected(record: dict[str, Any],
         (b"", "it is no JSON"),
         (b'{"uniqueID": 1', "it is no JSON"),
         (b"\xff\xfe\xfa", "it is no JSON"),
-        (b"[" * 100_000, "it is no JSON"),
+        (b"[" * 100_000, "deeper than can be read"),
         (b"[1]", "it is a JSON list, not an object"),
+        (b'{"phase": "Rest", "phase": "Unrest"}', "it has 'phase' twice, with different values"),
         (json.dumps(one(segmentation_mask=[[float("nan"), *SQUARE[1:]]])).encode(), "NaN is no number"),
     ],
-    ids=["empty", "cut off", "bytes", "deep", "list", "nan"],
+    ids=["empty", "cut off", "bytes", "deep", "list", "twice", "nan"],
 )
 def test_what_is_no_record_is_rejected(content: bytes, message: str) -> None:
     with pytest.raises(RejectedError, match=message):
@@ -171,3 +196,19 @@ def test_the_parts_of_a_deformation_stay_together() -> None:
         (Activity.MOGI, Intensity.LOW),
     ]
     assert annotation.deformations[1].polygon.ravel().tolist() == OTHER
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-be"])
+def test_any_encoding_of_json_is_read(encoding: str) -> None:
+    record = quiet(caption="Fringes \u2013 \U0001f30b")
+    assert check_record(json.dumps(record, ensure_ascii=False).encode(encoding))[0].record() == record
+
+
+@pytest.mark.parametrize("field", ["more", "label", "segmentation_mask", "caption"])
+def test_lists_of_any_depth_crash_nothing(field: str) -> None:
+    before = json.dumps(without(quiet(), field))[:-1]
+    for depth in range(1, 1200, 7):
+        try:
+            check_record(f'{before}, "{field}": {"[" * depth}{"]" * depth}}}'.encode())
+        except RejectedError as error:
+            assert "deeper than can be read" in str(error) or "Input should be" in str(error)
