@@ -100,7 +100,7 @@ def read_annotations(source: Path) -> Import:
         What was read; the same for the same files, in whatever order they stand.
 
     Raises:
-        SourceError: There is nothing, it is no archive or cut off, or no file of it ends in `.json`.
+        SourceError: There is nothing, it is no archive, cut off or damaged, or no file of it ends in `.json`.
     """
     found: dict[int, list[tuple[str, bytes, Annotation, list[Repair]]]] = defaultdict(list)
     rejects: list[Reject] = []
@@ -125,7 +125,7 @@ def read_annotations(source: Path) -> Import:
         first, *others = sorted(
             found[unique_id], key=lambda each: (PurePosixPath(each[0]).stem != f"{unique_id}", each[0])
         )
-        if all(other[1] == first[1] for other in others):
+        if all(other[1] == first[1] or other[2].record() == first[2].record() for other in others):
             kept.append(first)
             rejects += [Reject(other[0], f"it is a copy of {first[0]}") for other in others]
         else:
@@ -134,7 +134,7 @@ def read_annotations(source: Path) -> Import:
             rejects += [Reject(each[0], reason) for each in (first, *others)]
     digest = hashlib.sha256(SCHEMA_VERSION.encode())
     for name, content in sorted(digests):
-        digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + content)
+        digest.update(name.encode() + b"\0" + content)
     return Import(
         annotations=tuple(each[2] for each in kept),
         sources=tuple(each[0] for each in kept),
@@ -230,7 +230,7 @@ def _annotations(read: Import) -> pa.Table:
         "phase": ([None if a.phase is None else a.phase.word for a in each], pa.string()),
         "confidence": ([a.confidence for a in each], pa.float64()),
         "is_crowd": ([a.is_crowd for a in each], pa.bool_()),
-        "deformations": ([len(a.deformations) for a in each], pa.int16()),
+        "deformations": ([len(a.deformations) for a in each], pa.int32()),
         "caption": ([a.caption for a in each], pa.string()),
         "source": (read.sources, pa.string()),
     }
@@ -244,7 +244,7 @@ def _deformations(read: Import) -> pa.Table:
     polygons = np.array([shapely.Polygon(d.polygon) for _, _, d in rows], dtype=object)
     columns: dict[str, tuple[Sequence[object], pa.DataType]] = {
         "unique_id": ([a.unique_id for a, _, _ in rows], pa.int32()),
-        "index": ([index for _, index, _ in rows], pa.int16()),
+        "index": ([index for _, index, _ in rows], pa.int32()),
         "frame": ([a.frame for a, _, _ in rows], pa.string()),
         "activity": ([d.activity.word for _, _, d in rows], pa.string()),
         "class": ([int(d.activity) for _, _, d in rows], pa.int8()),

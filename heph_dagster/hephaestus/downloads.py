@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import ssl
-import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -29,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 from heph_dagster.access import Access
 from heph_dagster.errors import HephError
 from heph_dagster.files import locked
-from heph_dagster.hephaestus.sources import leaves_folder
+from heph_dagster.hephaestus.sources import is_tar, leaves_folder
 from heph_dagster.store import Store
 
 RECORDS = "downloads.json"
@@ -178,7 +177,7 @@ def _on_disk(path: Path, archive: Archive) -> Download:
 
 
 def _is_archive(file: Path) -> bool:
-    return zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
+    return zipfile.is_zipfile(file) or is_tar(file)
 
 
 def _no_archive(path: Path, archive: Archive) -> DownloadError:

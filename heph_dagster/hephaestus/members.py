@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from heph_dagster.hephaestus.sources import LARGEST, SourceError, leaves_folder
+from heph_dagster.hephaestus.sources import DAMAGED, LARGEST, SourceError, leaves_folder, open_zip
 
 
 class MemberError(ValueError):
@@ -44,7 +43,7 @@ def open_members(source: Path) -> Iterator[Members]:
     if source.is_dir():
         yield _Folder(source)
     elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
+        with open_zip(source) as archive:
             yield _Zip(archive)
     else:
         raise SourceError(f"{source} is no folder and no zip, or is cut off: name one, or download it again")
@@ -60,9 +59,11 @@ class _Folder:
 
     def read(self, name: str) -> bytes:
         path = self._folder / name
-        if not path.resolve().is_relative_to(self._folder.resolve()):
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._folder)):
             raise MemberError("it is a link that leaves the folder")
         try:
+            if not path.is_file():
+                raise MemberError("it is no plain file")
             _check_size(path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
@@ -88,8 +89,7 @@ class _Zip:
         _check_size(entry.file_size)
         try:
             return self._archive.read(entry)
-        # zipfile raises a RuntimeError for encrypted members, and a NotImplementedError for unknown compression.
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except DAMAGED as error:
             raise MemberError(f"it cannot be read: {error}") from error
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -15,6 +18,13 @@ from heph_dagster.errors import HephError
 
 LARGEST = 16 << 20
 """Bytes of the largest file that is read; annotations have less than a thousandth of it."""
+
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError,
+    ValueError,
+)  # fmt: skip
+"""What zipfile and tarfile raise of archives that are damaged; RuntimeError of encryption and unknown compression,
+ValueError of places before the file."""
 
 
 class SourceError(HephError):
@@ -50,7 +60,7 @@ def json_members(source: Path, ignored: list[str] | None = None) -> Iterator[Mem
         Each file: of a folder by name, of an archive as they stand there.
 
     Raises:
-        SourceError: There is nothing, it is no archive, or it is cut off.
+        SourceError: There is nothing, it is no archive, or is damaged as a whole.
     """
     left_out = [] if ignored is None else ignored
     if source.is_dir():
@@ -59,7 +69,7 @@ def json_members(source: Path, ignored: list[str] | None = None) -> Iterator[Mem
         raise SourceError(f"{source} is not there: name a folder, a zip or a tar of annotation files")
     elif zipfile.is_zipfile(source):
         members = _of_zip(source)
-    elif tarfile.is_tarfile(source):
+    elif is_tar(source):
         members = _of_tar(source)
     else:
         raise SourceError(f"{source} is no folder, zip or tar, or is cut off: download it again")
@@ -78,14 +88,66 @@ def leaves_folder(name: str) -> bool:
     return any(each.is_absolute() or each.drive or each.root or ".." in each.parts for each in parts)
 
 
+def is_tar(path: Path) -> bool:
+    """Whether a file is a tar of any compression; one whose beginning is damaged is none."""
+    try:
+        return tarfile.is_tarfile(path)
+    except DAMAGED:
+        return False
+
+
+def tar_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar, of which none is missing: tarfile takes a damaged header for the end.
+
+    Raises:
+        One of DAMAGED: There is no end marker after the last member, or a checksum of the compression is wrong.
+    """
+    yield from archive
+    file = archive.fileobj
+    if file is None:
+        raise ValueError("the tar is closed")
+    file.seek(archive.offset)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("no end marker follows, so members may be missing")
+    while file.read(1 << 20):  # checksums come at the end
+        pass
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip, open while the block lasts.
+
+    Raises:
+        SourceError: Its list of members is damaged.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except DAMAGED as error:
+        raise SourceError(f"{path} is damaged ({error}): download it again") from error
+    with archive:
+        yield archive
+
+
+def readable(name: str) -> str:
+    """A name as a table can hold it: bytes that are no UTF-8 are written as numbers."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _of_folder(folder: Path) -> Iterator[Member]:
-    root = folder.resolve()
-    for place, folders, names in os.walk(folder):
+    def stop(error: OSError) -> None:
+        raise SourceError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from error
+
+    root = os.path.realpath(folder)
+    for place, folders, names in os.walk(folder, onerror=stop):
         folders.sort()
-        for file in sorted(names):
+        # Folders that are links are not gone into: they may be circles.
+        links = [each for each in folders if os.path.islink(os.path.join(place, each))]  # noqa: PTH114, PTH118
+        for file in sorted(names + links):
             path = os.path.join(place, file)  # noqa: PTH118 - a Path for each file takes as long as reading it
-            name = os.path.relpath(path, folder) if place != str(folder) else file
-            if os.path.islink(path) and not Path(path).resolve().is_relative_to(root):  # noqa: PTH114
+            name = readable(os.path.relpath(path, folder) if place != str(folder) else file)
+            if file in links:
+                yield Member(name, refused="it is a link to a folder")
+            elif os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):  # noqa: PTH114
                 yield Member(name, refused="it is a link that leaves the folder")
             elif not file.lower().endswith(".json"):
                 yield Member(name)
@@ -95,16 +157,19 @@ def _of_folder(folder: Path) -> Iterator[Member]:
 
 def _of_file(name: str, path: str) -> Member:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        # Opening a pipe would wait for one who writes into it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return Member(name, refused="it is no plain file")
             return _sized(name, os.fstat(file.fileno()).st_size) or Member(name, file.read())
     except OSError as error:
         return Member(name, refused=f"it cannot be read: {error.strerror or error}")
 
 
 def _of_zip(path: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         for entry in archive.infolist():
-            name = entry.filename
+            name = readable(entry.filename)
             if entry.is_dir():
                 continue
             if leaves_folder(name) or stat.S_ISLNK(entry.external_attr >> 16):
@@ -115,8 +180,7 @@ def _of_zip(path: Path) -> Iterator[Member]:
                 continue
             try:
                 yield _sized(name, entry.file_size) or Member(name, archive.read(entry))
-            # zipfile raises a RuntimeError for encrypted members, and a NotImplementedError for unknown compression.
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            except DAMAGED as error:
                 yield Member(name, refused=f"it cannot be read: {error}")
 
 
@@ -124,18 +188,19 @@ def _of_tar(path: Path) -> Iterator[Member]:
     read = 0
     try:
         with tarfile.open(path) as archive:
-            for entry in archive:
+            for entry in tar_members(archive):
                 read += 1
                 if entry.isdir():
                     continue
+                name = readable(entry.name)
                 file = None if leaves_folder(entry.name) or not entry.isreg() else archive.extractfile(entry)
                 if file is None:
-                    yield _outside(entry.name)
-                elif not entry.name.lower().endswith(".json"):
-                    yield Member(entry.name)
+                    yield _outside(name)
+                elif not name.lower().endswith(".json"):
+                    yield Member(name)
                 else:
-                    yield _sized(entry.name, entry.size) or Member(entry.name, file.read())
-    except (tarfile.ReadError, EOFError, OSError, zlib.error) as error:
+                    yield _sized(name, entry.size) or Member(name, file.read())
+    except DAMAGED as error:
         raise SourceError(f"{path} is damaged after {read} members ({error}): download it again") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 import shutil
 import stat
 import tarfile
@@ -17,7 +16,7 @@ from heph_dagster.errors import HephError
 from heph_dagster.files import replacing
 from heph_dagster.hephaestus.downloads import Progress
 from heph_dagster.hephaestus.frames import is_frame_id
-from heph_dagster.hephaestus.sources import leaves_folder
+from heph_dagster.hephaestus.sources import DAMAGED, is_tar, leaves_folder, open_zip, tar_members
 
 LARGEST = 1 << 30
 """Bytes of the largest file that is unpacked; interferograms have about a thousandth of it."""
@@ -65,18 +64,19 @@ def unpack_raw(archive: Path, raw: Path, on_bytes: Progress = lambda _done, _tot
         on_bytes: Is told the size of the files that are done, and of all, None where it is a tar.
 
     Raises:
-        UnpackError: It is damaged, has no frames, or a member that would leave the folder or is a link. Of such a zip
-            nothing is unpacked, of other archives what came before.
+        SourceError: It is a zip whose list of members is damaged.
+        UnpackError: It is damaged elsewhere, has no frames, or a member that would leave the folder or is a link. Of
+            such a zip nothing is unpacked, of other archives what came before.
         OSError: The disk is full or fails.
     """
     raw.mkdir(parents=True, exist_ok=True)
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped:
+        with open_zip(archive) as zipped:
             members = list(_zip_members(archive, zipped))
             placed = [(place, each) for each in members if (place := _place(archive, each)) is not None]
             _check_room(archive, raw, placed)
             done = _unpack(archive, raw, members, on_bytes, sum(each.size for _, each in placed))
-    elif archive.exists() and tarfile.is_tarfile(archive):
+    elif archive.exists() and is_tar(archive):
         with tarfile.open(archive) as tarred:
             done = _unpack(archive, raw, _tar_members(archive, tarred), on_bytes, None)
     else:
@@ -113,8 +113,7 @@ def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Member]:
     def read(entry: zipfile.ZipInfo) -> bytes:
         try:
             return opened.read(entry)
-        # zipfile raises a RuntimeError for encrypted members, and a NotImplementedError for unknown compression.
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except DAMAGED as error:
             raise UnpackError(f"{archive} is damaged at {entry.filename} ({error}): get it again") from error
 
     for entry in opened.infolist():
@@ -126,13 +125,13 @@ def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Member]:
 def _tar_members(archive: Path, opened: tarfile.TarFile) -> Iterator[_Member]:
     name = "its beginning"
     try:
-        for entry in opened:
+        for entry in tar_members(opened):
             name = entry.name
             file = opened.extractfile(entry) if entry.isreg() and entry.size <= LARGEST else None
             content = b"" if file is None else file.read()
             if not entry.isdir():
                 yield _Member(name, entry.size, zlib.crc32(content), entry.isreg(), partial(bytes, content))
-    except (tarfile.ReadError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+    except DAMAGED as error:
         raise UnpackError(f"{archive} is damaged after {name} ({error}): get it again") from error
 
 

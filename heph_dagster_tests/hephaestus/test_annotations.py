@@ -3,8 +3,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,96 @@ def test_a_tar_that_is_cut_off_is_an_error(folder: Path, tmp_path: Path) -> None
     path.write_bytes(gzip.compress(content)[:-200])
     with pytest.raises(SourceError, match=r"a\.tar\.gz is damaged after .* members"):
         read_annotations(path)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_no_damage_of_a_tar_loses_a_file_without_a_word(folder: Path, tmp_path: Path, mode: Any) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, mode, format=tarfile.GNU_FORMAT) as archive:
+        archive.add(folder, "annotations")
+    content = path.read_bytes()
+    for size in range(0, len(content), 101):
+        path.write_bytes(content[:size])
+        try:
+            counts = read_annotations(path).counts()
+        except SourceError:
+            continue
+        assert counts["annotations"] + counts["rejects"] == 4
+    if mode == "w":
+        last = content.rindex(b"ustar")
+        path.write_bytes(content[:last] + b"x" + content[last + 1 :])
+        with pytest.raises(SourceError, match="no end marker follows, so members may be missing"):
+            read_annotations(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_any_damage_of_a_zip_is_an_error_or_a_reject(folder: Path, tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    content = path.read_bytes()
+    for position in range(0, len(content), 13):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
+        with suppress(SourceError):
+            read_annotations(path)
+
+
+def test_names_that_are_no_text_can_be_kept(tmp_path: Path) -> None:
+    folder = write_records(tmp_path / "annotations", quiet(1))
+    (folder / "1.json").rename(os.fsdecode(os.fsencode(folder) + b"/\xff1.json"))
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xfe.json")).write_bytes(b"{")
+    for source in (folder, tarred(folder, tmp_path / "a.tar.gz")):
+        read = read_annotations(source)
+        write_annotations(tmp_path / "out", read)
+        assert [each.unique_id for each in load_annotations(tmp_path / "out")] == [1]
+        assert [Path(each).name for each in read.sources] == ["\\xff1.json"]
+        assert [Path(each.source).name for each in read.rejects] == ["\\xfe.json"]
+
+
+def test_links_in_circles_and_pipes_stop_nothing(folder: Path) -> None:
+    (folder / "7.json").symlink_to("8.json")
+    (folder / "8.json").symlink_to("7.json")
+    os.mkfifo(folder / "9.json")
+    (folder / "circle").symlink_to(".")
+    read = read_annotations(folder)
+    assert {each.source: each.reason for each in read.rejects if each.source != "6.json"} == {
+        "7.json": "it cannot be read: Too many levels of symbolic links",
+        "8.json": "it cannot be read: Too many levels of symbolic links",
+        "9.json": "it is no plain file",
+    }
+    assert read.ignored == ("circle",)
+
+
+def test_a_copy_in_other_words_is_a_copy(folder: Path) -> None:
+    (folder / "0 copy.json").write_text(json.dumps(quiet(3), indent=2), "utf-8")
+    read = read_annotations(folder)
+    assert next((each.source, each.reason) for each in read.rejects) == ("0 copy.json", "it is a copy of 3.json")
+
+
+@pytest.mark.parametrize("name", ["folder", "a.zip", "a.tar"])
+def test_what_has_no_files_replaces_no_tables(tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    if name == "folder":
+        source.mkdir()
+    elif name == "a.zip":
+        zipfile.ZipFile(source, "w").close()
+    else:
+        tarfile.open(source, "w").close()
+    done = CliRunner().invoke(main, ["insar", "import", str(source), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "has no files that end in .json" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_annotation_may_have_many_deformations(tmp_path: Path) -> None:
+    count = 33_000
+    many = deformed(
+        1, label=["Deformation"], activity_type=["Mogi"] * count, intensity_level=["Low"] * count,
+        segmentation_mask=[[0, 0, 9, 0, 9, 9]] * count,
+    )  # fmt: skip
+    write_annotations(tmp_path, read_annotations(write_records(tmp_path / "annotations", many)))
+    assert len(load_annotations(tmp_path)[0].deformations) == count
 
 
 def test_tables_hold_all_that_was_read(folder: Path, tmp_path: Path) -> None:
