@@ -12,17 +12,17 @@ from heph_dagster.hephaestus.annotation import Activity
 from heph_dagster.hephaestus.annotations import load_annotations
 from heph_dagster.hephaestus.cropping import make_crops
 from heph_dagster.hephaestus.crops import CROP_SIZE
-from heph_dagster.hephaestus.frames import Frame
-from heph_dagster.hephaestus.rejects import CropReject, read_rejects, write_rejects
+from heph_dagster.hephaestus.frames import Frame, frames_on_disk
+from heph_dagster.hephaestus.rejects import CropReject, write_rejects
 from heph_dagster.hephaestus.shard_writer import write_shards
-from heph_dagster.hephaestus.shards import read_crops, read_manifest
+from heph_dagster.hephaestus.shards import MANIFEST, read_crops, read_manifest, rejected
 from heph_dagster.hephaestus.stored_crop import StoredCrop, stored
 from heph_dagster.pools import stopping_pool
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = "1"
+VERSION = "2"
 _Item: TypeAlias = tuple[int, int | None, int | None]
 """ID of an annotation, number and class of a deformation; None for tiles."""
 
@@ -63,8 +63,8 @@ def make_frame_crops(
     """Write the crops of a frame, in place of those that are there.
 
     Args:
-        folder: Folder of InSAR data, with the tables of annotations; the crops go to `crops/{frame}`, what gave none to
-            `crops/{frame}.rejects.parquet`.
+        folder: Folder of InSAR data, with the tables of annotations; the crops go to `crops/{frame}`, and what gave
+            none into their manifest and to `crops/{frame}.rejects.parquet`.
         raw: Root of the raw archive.
         frame: ID of the frame.
         seed: Another seed places crops elsewhere.
@@ -79,7 +79,7 @@ def make_frame_crops(
         ValueError: It is no frame ID.
         AnnotationsError: There are no tables of annotations.
     """
-    out = crops_folder(folder, Frame(frame).id)
+    out = crops_folder(folder, frame)
     rejects: list[CropReject] = []
 
     def crops() -> Iterator[StoredCrop]:
@@ -91,19 +91,24 @@ def make_frame_crops(
                 yield stored(each)
 
     with stopping_pool(workers) as pool:
-        manifest = write_shards(out, crops())
-    write_rejects(_rejects_path(folder, frame), rejects)
+        manifest = write_shards(out, crops(), rejects=rejects)
+    # For people to read; nothing here does, since it may be of another run than the crops.
+    write_rejects(folder / "crops" / f"{frame}.rejects.parquet", rejects)
     return FrameCrops(manifest, tuple(rejects))
 
 
 def crops_folder(folder: Path, frame: str) -> Path:
-    """Where the crops of a frame are in the folder of InSAR data."""
-    return folder / "crops" / frame
+    """Where the crops of a frame are in the folder of InSAR data.
+
+    Raises:
+        ValueError: It is no frame ID.
+    """
+    return folder / "crops" / Frame(frame).id
 
 
 def frames_with_crops(folder: Path) -> list[str]:
     """The frames whose crops have been made, in order."""
-    return sorted(path.parent.name for path in (folder / "crops").glob("*/manifest.parquet"))
+    return [frame for frame in frames_on_disk(folder / "crops") if (folder / "crops" / frame / MANIFEST).exists()]
 
 
 def read_frame_crops(folder: Path, frame: str) -> FrameCrops:
@@ -113,7 +118,7 @@ def read_frame_crops(folder: Path, frame: str) -> FrameCrops:
         ShardsError: It has not.
     """
     manifest = read_manifest(crops_folder(folder, frame))
-    return FrameCrops(manifest, read_rejects(_rejects_path(folder, frame)))
+    return FrameCrops(manifest, rejected(manifest))
 
 
 def deformed_crops(folder: Path, frame: str) -> Iterator[StoredCrop]:
@@ -164,7 +169,3 @@ def _words(item: _Item) -> str:
     unique_id, index, kind = item
     what = "the tiling" if kind is None else f"the crop of deformation {index} ({Activity(kind).word})"
     return f"{what} of annotation {unique_id}"
-
-
-def _rejects_path(folder: Path, frame: str) -> Path:
-    return folder / "crops" / f"{frame}.rejects.parquet"

@@ -6,17 +6,19 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from heph_dagster.files import replacing
+from heph_dagster.files import locked, replacing
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.annotations import load_annotations
 from heph_dagster.hephaestus.cropping import read_annotated
-from heph_dagster.hephaestus.frames import Frame
+from heph_dagster.hephaestus.frames import Frame, frames_on_disk
 from heph_dagster.hephaestus.interferograms import InterferogramError
 from heph_dagster.hephaestus.masks import class_mask, footprint
 from heph_dagster.hephaestus.rejects import CropReject, read_rejects, write_rejects
 from heph_dagster.png import Picture, encode_png
 from heph_dagster.pools import in_order, stopping_pool
 from heph_dagster.tables import read_table, write_table
+
+_TABLE = "masks.parquet"
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,31 @@ def make_frame_masks(folder: Path, raw: Path, frame: str) -> FrameMasks:
         ValueError: It is no frame ID.
         AnnotationsError: There are no tables of annotations.
     """
-    out = folder / "masks" / Frame(frame).id
-    annotations = [each for each in load_annotations(folder, [frame]) if each.deformations]
+    out = masks_folder(folder, frame)
     rows: list[MaskRow] = []
     rejects: list[CropReject] = []
-    with stopping_pool() as pool:
+    with locked(out / _TABLE), stopping_pool() as pool:
+        annotations = [each for each in load_annotations(folder, [frame]) if each.deformations]
         for result in in_order(pool, partial(_write_mask, out, raw), annotations):
             if isinstance(result, CropReject):
                 rejects.append(result)
             else:
                 rows += result
-    _write_tables(out, FrameMasks(tuple(rows), tuple(rejects)))
-    kept = {row.file for row in rows}
-    for path in out.glob("*.png"):
-        if path.name not in kept:
-            path.unlink()
+        _write_tables(out, FrameMasks(tuple(rows), tuple(rejects)))
+        kept = {row.file for row in rows}
+        for path in out.glob("*.png"):
+            if path.name not in kept:
+                path.unlink()
     return FrameMasks(tuple(rows), tuple(rejects))
+
+
+def masks_folder(folder: Path, frame: str) -> Path:
+    """Where the masks of a frame are in the folder of InSAR data.
+
+    Raises:
+        ValueError: It is no frame ID.
+    """
+    return folder / "masks" / Frame(frame).id
 
 
 def read_frame_masks(folder: Path, frame: str) -> FrameMasks:
@@ -111,18 +122,18 @@ def read_frame_masks(folder: Path, frame: str) -> FrameMasks:
     Raises:
         FileNotFoundError: They were not made.
     """
-    out = folder / "masks" / frame
-    if not (out / "masks.parquet").exists():
+    out = masks_folder(folder, frame)
+    if not (out / _TABLE).exists():
         raise FileNotFoundError(f"{out / 'masks.parquet'} is not there: make the masks of {frame} first")
     return FrameMasks(
-        tuple(MaskRow(**row) for row in read_table(out / "masks.parquet").to_pylist()),
+        tuple(MaskRow(**row) for row in read_table(out / _TABLE).to_pylist()),
         read_rejects(out / "rejects.parquet"),
     )
 
 
 def frames_with_masks(folder: Path) -> list[str]:
     """The frames whose masks have been made, in order."""
-    return sorted(path.parent.name for path in (folder / "masks").glob("*/masks.parquet"))
+    return [frame for frame in frames_on_disk(folder / "masks") if (folder / "masks" / frame / _TABLE).exists()]
 
 
 def _write_mask(out: Path, raw: Path, annotation: Annotation) -> list[MaskRow] | CropReject:
@@ -163,4 +174,4 @@ def _write_tables(out: Path, masks: FrameMasks) -> None:
     numbers = {name: pa.int32() for name in MaskRow.__dataclass_fields__}
     rows = pa.schema(numbers | {"activity": pa.int8(), "file": pa.string(), "inside": pa.bool_()})
     write_rejects(out / "rejects.parquet", masks.rejects)
-    write_table(out / "masks.parquet", pa.Table.from_pylist([asdict(row) for row in masks.rows], rows))
+    write_table(out / _TABLE, pa.Table.from_pylist([asdict(row) for row in masks.rows], rows))

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from heph_dagster.hephaestus.frames import Frame
 from heph_dagster.hephaestus.interferograms import (
     ImagePaths,
     Layout,
@@ -149,8 +150,12 @@ def annotated_pairs(folder: Path, frame: str) -> dict[str, list[int]]:
 
 
 def inventory_path(folder: Path, frame: str) -> Path:
-    """Where the inventory of a frame stands in the folder of InSAR data."""
-    return folder / "interferograms" / f"{frame}.parquet"
+    """Where the inventory of a frame stands in the folder of InSAR data.
+
+    Raises:
+        ValueError: It is no frame ID.
+    """
+    return folder / "interferograms" / f"{Frame(frame).id}.parquet"
 
 
 def write_inventory(path: Path, pairs: Iterable[Pair]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,16 @@ class CropReject:
     unique_id: int
     index: int | None
     reason: str
+
+
+def rejects_to_json(rejects: Iterable[CropReject]) -> bytes:
+    """Rejects as a JSON list of objects."""
+    return json.dumps([asdict(each) for each in rejects]).encode()
+
+
+def rejects_from_json(text: bytes) -> tuple[CropReject, ...]:
+    """The rejects that `rejects_to_json` wrote."""
+    return tuple(CropReject(**each) for each in json.loads(text))
 
 
 def write_rejects(path: Path, rejects: Iterable[CropReject]) -> None:

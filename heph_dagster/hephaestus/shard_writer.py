@@ -15,7 +15,8 @@ import numpy as np
 from heph_dagster.files import locked, temporary
 from heph_dagster.hephaestus.annotation import Activity, Intensity
 from heph_dagster.hephaestus.crops import LABELS
-from heph_dagster.hephaestus.shards import DIGESTS, FIELDS, MANIFEST, SCHEMA_VERSION, SIZE, VERSION
+from heph_dagster.hephaestus.rejects import CropReject, rejects_to_json
+from heph_dagster.hephaestus.shards import DIGESTS, FIELDS, MANIFEST, REJECTS, SCHEMA_VERSION, SIZE, VERSION
 from heph_dagster.hephaestus.stored_crop import StoredCrop
 from heph_dagster.tables import write_table
 
@@ -28,12 +29,19 @@ GROUP_CROPS = 32
 """Crops that are read at once."""
 
 
-def write_shards(folder: Path, crops: Iterable[StoredCrop], *, shard_crops: int = SHARD_CROPS) -> pa.Table:
+def write_shards(
+    folder: Path,
+    crops: Iterable[StoredCrop],
+    *,
+    rejects: Iterable[CropReject] = (),
+    shard_crops: int = SHARD_CROPS,
+) -> pa.Table:
     """Write crops in place of those of a folder; readers see those of before until all are written.
 
     Args:
         folder: Made when it does not exist; what it has of an earlier run is removed at the end.
         crops: The crops, in the order to keep; not more than a row group of them is held in memory.
+        rejects: What gave no crop; it is asked for after the last crop, and is kept in the manifest.
         shard_crops: Crops of a shard.
 
     Returns:
@@ -52,6 +60,7 @@ def write_shards(folder: Path, crops: Iterable[StoredCrop], *, shard_crops: int 
             VERSION: SCHEMA_VERSION.encode(),
             SIZE: str(writer.size).encode(),
             DIGESTS: json.dumps(writer.digests).encode(),
+            REJECTS: rejects_to_json(rejects),
         }
         manifest = pa.Table.from_pylist(writer.rows, schema=_manifest_schema().with_metadata(metadata))
         write_table(folder / MANIFEST, manifest)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.annotation import Activity, Intensity, Phase
+from heph_dagster.hephaestus.rejects import CropReject, rejects_from_json
 from heph_dagster.hephaestus.stored_crop import StoredCrop
 from heph_dagster.png import Picture
 from heph_dagster.tables import read_table
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.parquet"
 PIXELS = ("image", "mask", "coherence")
 """Columns of pixels."""
-SCHEMA_VERSION = "1"
-VERSION, SIZE, DIGESTS = b"heph_version", b"heph_size", b"heph_shards"
-"""Metadata of a manifest: version, side of the crops in px, and SHA-256 of each shard as JSON."""
+SCHEMA_VERSION = "2"
+VERSION, SIZE, DIGESTS, REJECTS = b"heph_version", b"heph_size", b"heph_shards", b"heph_rejects"
+"""Metadata of a manifest: version, side of the crops in px, SHA-256 of each shard and what gave no crop, as JSON."""
 FIELDS = ("name", "unique_id", "index", "frame", "primary", "secondary", "x", "y", "fits", "padded", "warning")
 """Fields of `StoredCrop` that manifests have as they are."""
 
@@ -73,6 +74,11 @@ def read_manifest(folder: Path) -> pa.Table:
 def crop_size(manifest: pa.Table) -> int:
     """Side of the crops of a manifest in px; 0 where it has none."""
     return int(manifest.schema.metadata[SIZE])
+
+
+def rejected(manifest: pa.Table) -> tuple[CropReject, ...]:
+    """What gave no crop when those of a manifest were made."""
+    return rejects_from_json(manifest.schema.metadata[REJECTS])
 
 
 def read_crops(folder: Path, names: Collection[str] | None = None) -> Iterator[StoredCrop]:

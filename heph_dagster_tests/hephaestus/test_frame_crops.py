@@ -14,6 +14,7 @@ from heph_dagster.hephaestus.frame_crops import (
     make_frame_crops,
     read_frame_crops,
 )
+from heph_dagster.hephaestus.frame_masks import make_frame_masks
 from heph_dagster.hephaestus.shards import read_crops
 from heph_dagster.hephaestus.splits import Part, SplitError, make_splits, read_split, split_names
 from heph_dagster.tables import read_table, write_table
@@ -107,3 +108,28 @@ def test_crops_of_what_is_no_frame_are_not_written(folder: Path) -> None:
 def test_without_crops_there_is_no_split(tmp_path: Path) -> None:
     with pytest.raises(SplitError, match="has no crops: make those of some frames first"):
         make_splits(tmp_path)
+
+
+@pytest.mark.parametrize("frame", ["..", "../raw", "124D_05291_081406/../..", ""])
+def test_nothing_outside_of_the_crops_is_touched(folder: Path, frame: str) -> None:
+    before = sorted(folder.rglob("*"))
+    for make in (make_frame_crops, make_frame_masks):
+        with pytest.raises(ValueError, match="is not a frame ID"):
+            make(folder, folder / "raw", frame)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_rejects_are_of_the_run_that_made_the_crops(folder: Path) -> None:
+    before = read_frame_crops(folder, ETNA)
+    (found,) = (folder / "raw" / ETNA).rglob("20181102_20181204.geo.diff.png")
+    found.unlink()
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_frame_crops(folder, folder / "raw", ETNA, size=SIZE, on_annotation=stop)
+    assert read_frame_crops(folder, ETNA).rejects == before.rejects
+    made = make_frame_crops(folder, folder / "raw", ETNA, size=SIZE)
+    assert [each.unique_id for each in made.rejects] == [2, 3, 4]
+    assert read_frame_crops(folder, ETNA).rejects == made.rejects

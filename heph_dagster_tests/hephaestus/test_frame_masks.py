@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -53,3 +54,11 @@ def test_masks_of_what_is_no_frame_touch_nothing(tmp_path: Path) -> None:
 def test_masks_that_were_not_made_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"make the masks of {ETNA} first"):
         read_frame_masks(tmp_path, ETNA)
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    folder = make_archive(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: make_frame_masks(folder, folder / "raw", ETNA), range(24)))
+    assert all(run == runs[0] for run in runs)
+    assert read_frame_masks(folder, ETNA) == runs[0]

@@ -171,7 +171,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         list(read_crops(tmp_path))
     table = pq.read_table(tmp_path / MANIFEST)
     pq.write_table(table.replace_schema_metadata({"heph_version": "0"}), tmp_path / MANIFEST)
-    with pytest.raises(ShardsError, match="is of version 0, not 1"):
+    with pytest.raises(ShardsError, match="is of version 0, not 2"):
         read_manifest(tmp_path)
 
 
