@@ -69,8 +69,9 @@ def import_crops(source: Path, out: Path | None, size: int | None, split_file: P
 
 
 def _split(path: Path, folder: Path, imported: ImportedCrops) -> Split:
+    from heph_dagster.hephaestus.published_split import published_split
     from heph_dagster.hephaestus.shards import read_manifest
-    from heph_dagster.hephaestus.splits import crop_items, published_split, write_split
+    from heph_dagster.hephaestus.splits import crop_items, write_split
 
     crops = crop_items([read_manifest(folder / frame) for frame in imported.frames])
     rejects = {PurePosixPath(each.source).stem: each.reason for each in imported.rejects}

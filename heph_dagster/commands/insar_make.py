@@ -124,7 +124,8 @@ def split(seed: int, test_frames: tuple[str, ...], *, as_json: bool) -> None:
     hephaestus of the data folder. They stand in splits/{name}.parquet.
     """
     from heph_dagster.hephaestus.frame_crops import frames_with_crops
-    from heph_dagster.hephaestus.splits import TEST_FRAMES, Part, make_splits
+    from heph_dagster.hephaestus.splits import TEST_FRAMES, Part
+    from heph_dagster.hephaestus.splitting import make_splits
     from heph_dagster.settings import Settings
 
     folder = Settings().insar_dir

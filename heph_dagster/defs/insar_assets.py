@@ -17,6 +17,7 @@ from heph_dagster.hephaestus.annotation import Activity, Annotation
 from heph_dagster.hephaestus.contact_sheet import contact_sheet
 from heph_dagster.hephaestus.crops import CROP_SIZE
 from heph_dagster.hephaestus.frames import NAMES_FILE, known_frames, read_volcanoes
+from heph_dagster.hephaestus.splitting import make_splits
 from heph_dagster.hephaestus.timelines import draw_distribution, draw_frame
 
 GROUP = "hephaestus"
@@ -210,7 +211,7 @@ def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) 
 def split(context: dg.AssetExecutionContext, config: SplitConfig, insar: Insar) -> dg.MaterializeResult[None]:
     """Split the crops of all frames."""
     with in_own_words():
-        made = splits.make_splits(insar.root, config.seed, config.test_frames)
+        made = make_splits(insar.root, config.seed, config.test_frames)
     for name, each in made.items():
         if empty := each.empty_parts():
             context.log.warning(f"{name} has no crops to {' or '.join(empty)}")

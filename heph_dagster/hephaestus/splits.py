@@ -15,8 +15,7 @@ A split of crops is made of their manifests; where there are no crops, a split o
 
 from __future__ import annotations
 
-import json
-import re
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,21 +29,19 @@ from numpy.typing import NDArray
 
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus.annotation import Annotation
-from heph_dagster.hephaestus.annotations import load_annotations
-from heph_dagster.hephaestus.frame_crops import frames_with_crops, read_frame_crops
+from heph_dagster.hephaestus.frames import Frame
 from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PUBLISHED_FILE = "train_test_split.json"
-"""Name of the published split, below `hephaestus` in the data root."""
 TEST_FRAMES = ("022D_04826_121209", "087D_07004_060904", "124D_04854_171313")
 """Frames that the published code tests with: Campi Flegrei and Vesuvius from two orbits, and Hawaii."""
 VALIDATION_SHARE = 0.1
 """Share of the crops outside of test frames, with and without deformation, that should validate."""
-_ITEM = ("name", "unique_id", "frame", "primary", "secondary", "deformation")
-_NAME = re.compile(r"([0-9]{1,9})(?:_([0-9]{1,6}))?\.json")
+ITEM = ("name", "unique_id", "frame", "primary", "secondary", "deformation")
+"""What is known of a crop or annotation that is split."""
+_RUN = b"heph_run"
 
 
 class SplitError(HephError):
@@ -103,7 +100,19 @@ def crop_items(manifests: Sequence[pa.Table]) -> pa.Table:
     """What is split, of the crops of manifests: one row for each."""
     import pyarrow as pa
 
-    return pa.concat_tables([_item_schema().empty_table(), *(_plain(each.select(_ITEM)) for each in manifests)])
+    return pa.concat_tables([_item_schema().empty_table(), *(_plain(each.select(ITEM)) for each in manifests)])
+
+
+def make_split(rows: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str, Any]]) -> Split:
+    """A split of rows with the columns of `Split`."""
+    import pyarrow as pa
+
+    reasons = {"name": pa.string(), "part": pa.string(), "deformation": pa.bool_(), "reason": pa.string()}
+    part = pa.field("part", pa.string())
+    return Split(
+        pa.Table.from_pylist(list(rows), _item_schema().append(part)),
+        pa.Table.from_pylist(list(missing), pa.schema(reasons)),
+    )
 
 
 def annotation_items(annotations: Iterable[Annotation]) -> pa.Table:
@@ -131,7 +140,11 @@ def frame_split(items: pa.Table, seed: int = 0, test_frames: Sequence[str] = TES
         items: Crops or annotations.
         seed: Another seed takes other frames.
         test_frames: Those that test.
+
+    Raises:
+        ValueError: One of them is no frame ID.
     """
+    test_frames = [Frame(each).id for each in test_frames]
     counts: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(2, np.int64))
     for frame, deformation in zip(items["frame"].to_pylist(), items["deformation"].to_pylist(), strict=True):
         counts[frame][int(deformation)] += 1
@@ -163,47 +176,6 @@ def temporal_split(items: pa.Table) -> Split:
     return _split(items, part)
 
 
-def published_split(
-    path: Path,
-    crops: pa.Table | None = None,
-    annotations: Iterable[Annotation] | None = None,
-    rejects: Mapping[str, str] | None = None,
-) -> Split:
-    """The published split of crops, every name of which is found or missing.
-
-    Args:
-        path: `train_test_split.json`: `{train, val, test}` to `{"0", "1"}` (without and with deformation) to
-            `{stem}.json`.
-        crops: The crops that there are; by default, those that could be made of the annotations.
-        annotations: The annotations, which tell why there is no crop.
-        rejects: Why crops could not be made, by their names, or by the ID of the annotation where all are meant.
-
-    Returns:
-        The split, in the order of the file. A name is missing if it is no name of a crop, if it stands in the file
-        twice, if its annotation is not there, if the annotation has no such deformation, if the crop was not made, or
-        if published class and annotation differ.
-
-    Raises:
-        SplitError: The file is no such split.
-    """
-    import pyarrow as pa
-
-    published = _read_published(path)
-    known = None if annotations is None else {each.unique_id: each for each in annotations}
-    made = None if crops is None else {row["name"]: row for row in crops.to_pylist()}
-    times = Counter(name for name, _, _ in published)
-    rows, missing = [], []
-    for name, part, deformation in published:
-        reason = f"it stands {times[name]} times in the file" if times[name] > 1 else None
-        item = reason or _find(name, deformation, made, known, rejects or {})
-        labels = {"part": part, "deformation": deformation}
-        if isinstance(item, str):
-            missing.append({"name": name.removesuffix(".json"), **labels, "reason": item})
-        else:
-            rows.append(item | labels)
-    return Split(pa.Table.from_pylist(rows, _row_schema()), pa.Table.from_pylist(missing, _missing_schema()))
-
-
 def shared_interferograms(split: Split) -> list[tuple[str, date, date]]:
     """Frame, primary and secondary day of the interferograms that have crops in several parts."""
     return _shared(split.rows.select(["frame", "primary", "secondary", "part"]))
@@ -222,40 +194,6 @@ def shared_frames(split: Split) -> list[str]:
     return [frame for (frame,) in _shared(split.rows.select(["frame", "part"]))]
 
 
-def make_splits(folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_FRAMES) -> dict[str, Split]:
-    """Split the crops of all frames, and write the splits to `splits`.
-
-    Args:
-        folder: Folder of InSAR data, with crops. The published split is made where `train_test_split.json` is there.
-        seed: Of the split by frames.
-        test_frames: Those that test in it.
-
-    Returns:
-        `frames`, `temporal`, and `published` where its file is.
-
-    Raises:
-        SplitError: There are no crops, or the published file is none.
-    """
-    frames = frames_with_crops(folder)
-    if not frames:
-        raise SplitError(f"{folder / 'crops'} has no crops: make those of some frames first (heph insar crops)")
-    crops = [read_frame_crops(folder, frame) for frame in frames]
-    items = crop_items([each.manifest for each in crops])
-    made = {"frames": frame_split(items, seed, test_frames), "temporal": temporal_split(items)}
-    if (folder / PUBLISHED_FILE).exists():
-        annotations = load_annotations(folder)
-        alone = {each.unique_id for each in annotations if len(each.deformations) == 1}
-        rejects = {
-            f"{it.unique_id}" if it.index is None or it.unique_id in alone else f"{it.unique_id}_{it.index}": it.reason
-            for each in crops
-            for it in each.rejects
-        }
-        made["published"] = published_split(folder / PUBLISHED_FILE, items, annotations, rejects)
-    for name, split in made.items():
-        write_split(folder / "splits", name, split)
-    return made
-
-
 def split_names(folder: Path) -> list[str]:
     """The splits that have been made, by name."""
     paths = (folder / "splits").glob("*.missing.parquet")
@@ -270,25 +208,27 @@ def write_split(folder: Path, name: str, split: Split) -> None:
         name: Of the split.
         split: The split.
     """
-    write_table(folder / f"{name}.missing.parquet", split.missing)
-    write_table(folder / f"{name}.parquet", split.rows)
+    digest = hashlib.sha256(_bytes(split.rows) + _bytes(split.missing)).hexdigest()
+    for table, path in ((split.missing, f"{name}.missing.parquet"), (split.rows, f"{name}.parquet")):
+        write_table(folder / path, table.replace_schema_metadata({_RUN: digest.encode()}))
 
 
 def read_split(folder: Path, name: str) -> Split:
     """A split that `write_split` wrote.
 
     Raises:
-        SplitError: It is not there.
+        SplitError: It is not there, or its two tables are of different runs, as while it is written.
     """
     paths = [folder / f"{name}.parquet", folder / f"{name}.missing.parquet"]
     if absent := [str(path) for path in paths if not path.exists()]:
         raise SplitError(f"{' and '.join(absent)} is not there: make the split {name} first")
-    return Split(*map(read_table, paths))
+    tables = [read_table(path) for path in paths]
+    if len({(table.schema.metadata or {}).get(_RUN) for table in tables}) > 1:
+        raise SplitError(f"{' and '.join(map(str, paths))} are of different runs: make the split {name} again")
+    return Split(*map(_plain, tables))
 
 
 def _split(items: pa.Table, part_of: Callable[[Mapping[str, Any]], Part | str]) -> Split:
-    import pyarrow as pa
-
     rows, missing = [], []
     for row in items.to_pylist():
         part = part_of(row)
@@ -296,7 +236,7 @@ def _split(items: pa.Table, part_of: Callable[[Mapping[str, Any]], Part | str]) 
             rows.append(row | {"part": part})
         else:
             missing.append({"name": row["name"], "deformation": row["deformation"], "part": None, "reason": part})
-    return Split(pa.Table.from_pylist(rows, _row_schema()), pa.Table.from_pylist(missing, _missing_schema()))
+    return make_split(rows, missing)
 
 
 def _near_share(shares: Sequence[NDArray[np.float64]], seed: int) -> set[int]:
@@ -318,76 +258,21 @@ def _near_share(shares: Sequence[NDArray[np.float64]], seed: int) -> set[int]:
     return chosen
 
 
-def _read_published(path: Path) -> list[tuple[str, Part, bool]]:
-    try:
-        content = json.loads(path.read_bytes())
-        return [
-            (_text(name), Part(part), {"0": False, "1": True}[code])
-            for part, classes in content.items()
-            for code, names in classes.items()
-            for name in names
-        ]
-    except FileNotFoundError as error:
-        raise SplitError(f"{path} is not there: put the published {PUBLISHED_FILE} there, or name it") from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise SplitError(
-            f"{path} is no published split of train, val and test, each with names of classes 0 and 1: {error!r}"
-        ) from error
-
-
-def _text(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"{name!r} is no name")
-    return name
-
-
-def _find(  # noqa: PLR0911 - a reason each
-    name: str,
-    deformation: bool,  # noqa: FBT001
-    made: Mapping[str, dict[str, Any]] | None,
-    known: Mapping[int, Annotation] | None,
-    rejects: Mapping[str, str],
-) -> dict[str, Any] | str:
-    """The item of a published name, or why it is missing."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return "it is no name of a crop: <uniqueID>.json or <uniqueID>_<number>.json"
-    stem, unique_id = name.removesuffix(".json"), int(match[1])
-    if made is not None and stem in made:
-        return made[stem] if made[stem]["deformation"] == deformation else _differs(deformation)
-    if why := rejects.get(stem, rejects.get(match[1])):
-        return f"the crop could not be made: {why}"
-    annotation = None if known is None else known.get(unique_id)
-    if annotation is None:
-        return "there is no crop of this name" if known is None else f"annotation {unique_id} is not in the table"
-    if unlike := _unlike(annotation, match[2], deformation):
-        return unlike
-    if made is not None:
-        return f"annotation {unique_id} is there, but this crop was not made"
-    return {"name": stem} | {field: getattr(annotation, field) for field in _ITEM[1:-1]}
-
-
-def _unlike(annotation: Annotation, number: str | None, deformation: bool) -> str | None:  # noqa: FBT001
-    """Why no crop of an annotation has a number and a class."""
-    count = len(annotation.deformations)
-    if bool(count) != deformation:
-        return _differs(deformation)
-    if (count == 1) != (number is None) or (count > 1 and int(number or 0) >= count):
-        return f"annotation {annotation.unique_id} has {count} deformations, none of which gives this name"
-    return None
-
-
-def _differs(deformation: bool) -> str:  # noqa: FBT001
-    words = ("no deformation", "deformation")
-    return f"the published class is {words[deformation]}, the annotation says {words[not deformation]}"
-
-
 def _shared(table: pa.Table) -> list[Any]:
     """What stands in the columns before `part`, where it stands there with several parts; in order."""
     keys = table.column_names[:-1]
     counts = table.group_by(keys).aggregate([("part", "count_distinct")])
     rows = zip(*(counts[name].to_pylist() for name in (*keys, "part_count_distinct")), strict=True)
     return sorted(row[:-1] for row in rows if row[-1] > 1)
+
+
+def _bytes(table: pa.Table) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue().to_pybytes()
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -398,16 +283,4 @@ def _item_schema() -> pa.Schema:
     import pyarrow as pa
 
     kinds = (pa.string(), pa.int32(), pa.string(), pa.date32(), pa.date32(), pa.bool_())
-    return pa.schema(list(zip(_ITEM, kinds, strict=True)))
-
-
-def _row_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return _item_schema().append(pa.field("part", pa.string()))
-
-
-def _missing_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema({"name": pa.string(), "part": pa.string(), "deformation": pa.bool_(), "reason": pa.string()})
+    return pa.schema(list(zip(ITEM, kinds, strict=True)))

@@ -16,7 +16,8 @@ from heph_dagster.hephaestus.frame_crops import (
 )
 from heph_dagster.hephaestus.frame_masks import make_frame_masks
 from heph_dagster.hephaestus.shards import read_crops
-from heph_dagster.hephaestus.splits import Part, SplitError, make_splits, read_split, split_names
+from heph_dagster.hephaestus.splits import Part, SplitError, read_split, split_names
+from heph_dagster.hephaestus.splitting import make_splits
 from heph_dagster.tables import read_table, write_table
 from heph_dagster_tests.hephaestus.archives import ETNA, RECORDS, REUNION, make_archive
 from heph_dagster_tests.hephaestus.records import deformed, quiet, write_records

@@ -14,6 +14,7 @@ import pytest
 
 from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.annotations import read_annotations
+from heph_dagster.hephaestus.published_split import published_split
 from heph_dagster.hephaestus.records import check_record
 from heph_dagster.hephaestus.shard_writer import write_shards
 from heph_dagster.hephaestus.shards import read_manifest
@@ -25,7 +26,6 @@ from heph_dagster.hephaestus.splits import (
     annotation_items,
     crop_items,
     frame_split,
-    published_split,
     read_split,
     shared_frames,
     shared_images,
@@ -220,6 +220,22 @@ def test_a_split_is_kept_as_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="the published split is not here; see HEPH_REAL_DATA")
+def test_tables_of_different_runs_are_an_error(tmp_path: Path) -> None:
+    day = ("20180101", "20180113")
+    write_split(tmp_path, "a", frame_split(pairs(day, day)))
+    rows = (tmp_path / "a.parquet").read_bytes()
+    write_split(tmp_path, "a", frame_split(pairs(day)))
+    assert len(read_split(tmp_path, "a").rows) == 1
+    (tmp_path / "a.parquet").write_bytes(rows)
+    with pytest.raises(SplitError, match="are of different runs: make the split a again"):
+        read_split(tmp_path, "a")
+
+
+def test_test_frames_are_frames() -> None:
+    with pytest.raises(ValueError, match="'Etna' is not a frame ID"):
+        frame_split(pairs(("20180101", "20180113")), test_frames=["Etna"])
+
+
 def test_the_published_split_of_the_real_annotations() -> None:
     real = read_annotations(PUBLISHED.with_name("annotations.tar.gz")).annotations
     split = published_split(PUBLISHED, annotations=real)
