@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from heph_dagster.hephaestus.sources import DAMAGED, LARGEST, SourceError, leaves_folder, open_zip
+from heph_dagster.hephaestus.sources import DAMAGED, LARGEST, SourceError, leaves_folder, open_zip, unreadable
 
 
 class MemberError(ValueError):
@@ -22,7 +22,11 @@ class Members(Protocol):
     """Files of a folder or zip."""
 
     def names(self) -> list[str]:
-        """Their paths, with `/`, in order; one that stands in a zip twice is there once."""
+        """Their paths, with `/`, in order; one that stands in a zip twice is there once.
+
+        Raises:
+            SourceError: A subfolder cannot be read.
+        """
 
     def read(self, name: str) -> bytes:
         """What is in a file.
@@ -54,7 +58,7 @@ class _Folder:
         self._folder = folder
 
     def names(self) -> list[str]:
-        found = (Path(place, name) for place, _, names in os.walk(self._folder) for name in names)
+        found = (Path(place, name) for place, _, names in os.walk(self._folder, onerror=unreadable) for name in names)
         return sorted(path.relative_to(self._folder).as_posix() for path in found)
 
     def read(self, name: str) -> bytes:

@@ -32,7 +32,7 @@ from heph_dagster.hephaestus.crops import CROP_SIZE
 from heph_dagster.hephaestus.frames import FRAME_PATTERN, LONGEST_ID
 from heph_dagster.hephaestus.members import MemberError, Members, open_members
 from heph_dagster.hephaestus.shard_writer import write_shards
-from heph_dagster.hephaestus.sources import SourceError
+from heph_dagster.hephaestus.sources import SourceError, readable
 from heph_dagster.hephaestus.stored_crop import StoredCrop
 from heph_dagster.png import Picture, PngError, decode_picture
 from heph_dagster.tables import write_table
@@ -172,7 +172,7 @@ class _Reader:
                 yield crop
 
     def _reject(self, files: _Files, error: _RejectedError) -> None:
-        self.rejects += [Reject(name, str(error)) for name in files.all()]
+        self.rejects += [Reject(readable(name), readable(str(error))) for name in files.all()]
         self._count()
 
     def _count(self) -> None:
@@ -291,7 +291,7 @@ def _sort(names: list[str]) -> tuple[list[_Files], list[str]]:
     for name in names:
         match = None if _HIDDEN.match(name) else _FILE.match(name)
         if match is None:
-            ignored.append(name)
+            ignored.append(readable(name))
             continue
         stem = match["png"] or match["json"]
         files = stems.setdefault(stem, _Files(stem))

@@ -128,17 +128,23 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
+def unreadable(error: OSError) -> None:
+    """What `os.walk` is to do with a folder that it cannot read, which it would pass over.
+
+    Raises:
+        SourceError: Always.
+    """
+    raise SourceError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from error
+
+
 def readable(name: str) -> str:
     """A name as a table can hold it: bytes that are no UTF-8 are written as numbers."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _of_folder(folder: Path) -> Iterator[Member]:
-    def stop(error: OSError) -> None:
-        raise SourceError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from error
-
     root = os.path.realpath(folder)
-    for place, folders, names in os.walk(folder, onerror=stop):
+    for place, folders, names in os.walk(folder, onerror=unreadable):
         folders.sort()
         # Folders that are links are not gone into: they may be circles.
         links = [each for each in folders if os.path.islink(os.path.join(place, each))]  # noqa: PTH114, PTH118

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,21 @@ def test_files_that_do_not_fit_together_are_rejected_with_the_reason(root: Path)
     table = pd.read_parquet(root.parent / "out" / "rejects.parquet")
     assert dict(zip(table["source"], table["reason"], strict=True)) == rejects
     assert result.crops == 7
+
+
+def test_names_that_are_no_text_and_pipes_stop_nothing(root: Path) -> None:
+    place = os.fsencode(root / "labeled" / "0")
+    for name in (b"\xff_0.png", b"\xfe.txt"):
+        Path(os.fsdecode(place + b"/" + name)).write_bytes(b"")
+    add(root, "30_0")
+    (root / "labeled/0/30_0.png").unlink()
+    os.mkfifo(root / "labeled/0/30_0.png")
+    result, rejects = imported(root)
+    assert result.ignored == ("labeled/0/\\xfe.txt",)
+    assert rejects == {
+        "labeled/0/\\xff_0.png": "\\xff_0 is no name of a crop: <uniqueID> or <uniqueID>_<number>",
+        **dict.fromkeys(("cls_labels/30_0.json", "labeled/0/30_0.png"), "labeled/0/30_0.png: it is no plain file"),
+    }
 
 
 @pytest.mark.parametrize(
