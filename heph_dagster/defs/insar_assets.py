@@ -50,8 +50,12 @@ def table(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> dg.Ma
     if not rows:
         return dg.MetadataValue.md("none")
     lines = [columns, ("---",) * len(columns), *rows[:_MOST_LINES]]
-    text = "\n".join(f"| {' | '.join(str(value) for value in line)} |" for line in lines)
+    text = "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
     return dg.MetadataValue.md(text + (f"\n\nand {len(rows) - _MOST_LINES} more" if len(rows) > _MOST_LINES else ""))
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
 
 
 @dg.asset(

@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from heph_dagster.hephaestus.annotation import Annotation, Deformation, Label, Polygon
+from heph_dagster.hephaestus.annotation import Activity, Annotation, Deformation, Label, Polygon
 from heph_dagster.hephaestus.frames import FRAME_PATTERN, LONGEST_ID
 from heph_dagster.hephaestus.repairs import CODES, Repair, labels_of, repair
 
@@ -150,9 +150,16 @@ def _annotation(record: Record) -> Annotation:
 
 
 def _deformation(record: Record, index: int) -> Deformation:
+    activity = _code("activity_type", record.activity_type[index])
+    intensity = _code("intensity_level", record.intensity_level[index])
+    if activity is Activity.EARTHQUAKE and intensity is not None:
+        raise RejectedError(
+            f"intensity_level {index} is {intensity.word} of an earthquake, which has none, and another lacks one: "
+            "which belong together cannot be told"
+        )
     return Deformation(
-        activity=_code("activity_type", record.activity_type[index]),
-        intensity=_code("intensity_level", record.intensity_level[index]),
+        activity=activity,
+        intensity=intensity,
         polygon=_polygon(record.segmentation_mask[index], index),
     )
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
+from operator import and_, or_
 from typing import Any
 
 from heph_dagster.hephaestus.annotation import Activity, Intensity, Label, Phase
@@ -218,8 +219,8 @@ def _repair_polygons(it: _Repairs) -> None:
         it.set("segmentation_mask", [_opened(each) for each in polygons], "the last vertex is the first again")
 
 
-def _repair_lists(it: _Repairs) -> None:
-    """Lists that follow from others: intensities of earthquakes, labels, `is_crowd`."""
+def _repair_intensities(it: _Repairs) -> None:
+    """Intensities where there are earthquakes, which have none."""
     kinds, levels = it.items("activity_type"), it.items("intensity_level")
     others = [kind for kind in kinds if kind != Activity.EARTHQUAKE.word]
     unsaid = isinstance(it.record.get("intensity_level"), list) and all(level == "None" for level in levels)
@@ -227,6 +228,19 @@ def _repair_lists(it: _Repairs) -> None:
         left = iter(levels)
         full = ["None" if kind == Activity.EARTHQUAKE.word else next(left) for kind in kinds]
         it.set("intensity_level", full, "earthquakes have no intensity")
+    elif len(levels) == len(kinds):
+        quakes = [kind == Activity.EARTHQUAKE.word for kind in kinds]
+        told = [level != "None" for level in levels]
+        # Where one of the others lacks an intensity, it may be the one that the earthquake has.
+        if any(map(and_, quakes, told)) and all(map(or_, quakes, told)):
+            full = ["None" if quake else level for quake, level in zip(quakes, levels, strict=True)]
+            it.set("intensity_level", full, "earthquakes have no intensity")
+
+
+def _repair_lists(it: _Repairs) -> None:
+    """Lists that follow from others: intensities of earthquakes, labels, `is_crowd`."""
+    _repair_intensities(it)
+    kinds = it.items("activity_type")
     labels = it.items("label")
     words = all(isinstance(each, str) for each in labels)
     if words and len(set(labels)) < len(labels):

@@ -98,7 +98,8 @@ def read_crops(folder: Path, names: Collection[str] | None = None) -> Iterator[S
     manifest = read_manifest(folder)
     rows = manifest.to_pylist()
     if names is not None:
-        if unknown := sorted(set(names) - set(manifest["name"].to_pylist())):
+        names = set(names)
+        if unknown := sorted(names - set(manifest["name"].to_pylist())):
             raise KeyError(f"{folder} has no crop {', '.join(unknown[:5])} ({len(unknown)} names without a crop)")
         rows = [row for row in rows if row["name"] in names]
     size = crop_size(manifest)

@@ -95,6 +95,8 @@ REPAIRABLE = {
     "null intensity of one": (one(intensity_level=None), one(intensity_level=["None"]), "intensity_level"),
     "earthquake without intensities": (tremor(intensity_level=[]), tremor(), "intensity_level"),
     "earthquake with one intensity too many": (tremor(intensity_level=["None"] * 2), tremor(), "intensity_level"),
+    "earthquake with intensity": (tremor(intensity_level=["High"]), tremor(), "intensity_level"),
+    "both with intensity": (deformed(intensity_level=["High", "Low"]), deformed(), "intensity_level"),
     "list as text": (one(activity_type="['Sill']"), one(), "activity_type"),
     "polygons as text": (one(segmentation_mask=json.dumps([SQUARE])), one(), "segmentation_mask"),
     "words with a comma": (deformed(label="Deformation, Earthquake"), deformed(), "label"),
@@ -132,6 +134,10 @@ AMBIGUOUS = {
     "fewer intensities": (
         deformed(activity_type=["Mogi", "Sill"], intensity_level=["Low"], label=["Deformation"]),
         "1 in intensity_level: which belong together cannot be told",
+    ),
+    "intensities out of order": (
+        deformed(intensity_level=["None", "High"]),
+        "intensity_level 1 is High of an earthquake, which has none, and another lacks one",
     ),
     "no intensity": (one(intensity_level=[]), "1 in activity_type, 0 in intensity_level"),
     "label that is no word": (one(label=[["Deformation"]]), "label.0: Input should be a valid string"),
