@@ -98,7 +98,9 @@ def check_png(data: bytes) -> PngHeader:
     grey = palette[::3] == palette[1::3] == palette[2::3] if colour == "palette" else colour.startswith("grey")
     found = PngHeader(width, height, depth, colour, grey, bool(interlace))
     if found.inflated > LARGEST:
-        raise PngError(f"the PNG says that it has {width} x {height} px: more than {LARGEST} bytes are not decoded")
+        raise PngError(
+            f"the PNG says that it has {width} x {height} px: more than {LARGEST} bytes of pixels are not decoded"
+        )
     return found
 
 

@@ -216,7 +216,7 @@ def test_interlaced_pixels_are_decoded(kind: tuple[int, int, int], width: int, h
         (png(4, 2, (8, 0, 2), bytes(10)), "header is wrong"),
         (png(4, 2, GREY, bytes(9)), "the pixels of the PNG end before all its 4 x 2 px are there"),
         (png(4, 2, GREY, bytes(11)), "the PNG has more pixels than its 4 x 2 px"),
-        (png(60_000, 60_000, GREY, bytes(9)), "60000 x 60000 px: more than 268435456 bytes are not decoded"),
+        (png(60_000, 60_000, GREY, bytes(9)), "60000 x 60000 px: more than 268435456 bytes of pixels are not decoded"),
     ],
 )
 def test_pixels_that_do_not_fit_the_header_are_an_error(data: bytes, message: str) -> None:

@@ -9,10 +9,13 @@ import dagster as dg
 import pytest
 
 from heph_dagster.definitions import build_definitions
+from heph_dagster.defs.insar_checks import no_leakage
 from heph_dagster.defs.insar_partitions import frame_sensor
 from heph_dagster.defs.resources import Insar
-from heph_dagster.hephaestus.frame_crops import crops_folder
+from heph_dagster.hephaestus.frame_crops import crops_folder, make_frame_crops
 from heph_dagster.hephaestus.frames import known_frames
+from heph_dagster.hephaestus.splits import make_split, write_split
+from heph_dagster.hephaestus.splitting import make_splits
 from heph_dagster.settings import Settings
 from heph_dagster_tests.defs.test_colour_assets import metadata
 from heph_dagster_tests.hephaestus.archives import ETNA, REUNION, make_archive
@@ -128,6 +131,22 @@ def test_splits_are_checked_for_leaks(run, instance: dg.DagsterInstance, folder:
     check = checks(result)["no_leakage"]
     assert check.passed
     assert check.description == "nothing leaks; published: 1 interferograms in two parts"
+
+
+@pytest.mark.parametrize("name", ["frames", "temporal"])
+def test_a_split_that_leaks_fails_its_check(folder: Path, name: str) -> None:
+    for frame in (ETNA, REUNION):
+        make_frame_crops(folder, folder / "raw", frame, size=64)
+    split = make_splits(folder, test_frames=[REUNION])[name]
+    rows = split.rows.to_pylist()
+    assert (rows[0]["part"], rows[0]["unique_id"]) == ("train", rows[1]["unique_id"])
+    rows[0]["part"] = "val"
+    write_split(folder / "splits", name, make_split(rows, []))
+    insar = Insar(folder=str(folder), raw_dir=str(folder / "raw"), source=None, annotations_url="")
+    check = no_leakage(insar)
+    assert isinstance(check, dg.AssetCheckResult)
+    assert not check.passed
+    assert check.description.startswith(f"parts share interferograms or frames: {name}")
 
 
 def test_without_annotations_the_error_tells_what_to_do(instance: dg.DagsterInstance, tmp_path: Path) -> None:
