@@ -20,7 +20,7 @@ from heph_dagster.hephaestus.frame_crops import make_frame_crops
 from heph_dagster.hephaestus.loader import CropDataset
 from heph_dagster.hephaestus.shard_writer import write_shards
 from heph_dagster.hephaestus.shards import PIXELS, ShardsError, read_crops
-from heph_dagster.hephaestus.splits import make_splits
+from heph_dagster.hephaestus.splitting import make_splits
 from heph_dagster_tests.hephaestus.archives import ETNA, REUNION, make_archive
 from heph_dagster_tests.hephaestus.making_crops import SIZE, make_crop, write_frame
 
