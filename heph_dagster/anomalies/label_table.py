@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from heph_dagster.anomalies.hand_labels import HandLabel, hand_labels_path, read_hand_labels
 from heph_dagster.anomalies.labels import Label
@@ -21,7 +21,11 @@ from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.periods import parse_day
 from heph_dagster.tables import read_table, write_table
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SCHEMA_VERSION = "3"
+_REMEDY = "materialize the layer's labels"
 _JUDGES = {
     "missing_data": {Label.MISSING_UNEXPECTED, Label.ECLIPSE_MISSING, Label.ECLIPSE_MISCOLOURED},
     "miscoloration": {Label.MISCOLOURED},
@@ -155,23 +159,32 @@ def read_labels(path: Path) -> dict[date, tuple[Label, ...]]:
         FileNotFoundError: There is no table.
         LabelTableError: The table is damaged or of another version.
     """
-    import pyarrow as pa
-
-    remedy = "materialize the layer's labels"
-    try:
-        table = read_table(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is not there: {remedy} first") from error
-    except (OSError, pa.ArrowException) as error:
-        raise LabelTableError(f"{path} is damaged: {error}; {remedy} again") from error
-    version = (table.schema.metadata or {}).get(b"version", b"none").decode()
-    if version != SCHEMA_VERSION:
-        raise LabelTableError(f"{path} has schema version {version}, not {SCHEMA_VERSION}: {remedy} again")
-    rows = table.select(["day", "codes"]).to_pylist()
+    rows = read_label_table(path).select(["day", "codes"]).to_pylist()
     try:
         return {row["day"]: tuple(Label(code) for code in row["codes"]) for row in rows if row["codes"]}
     except ValueError as error:
-        raise LabelTableError(f"{path} is of another program: {error}; {remedy} again") from error
+        raise LabelTableError(f"{path} is of another program: {error}; {_REMEDY} again") from error
+
+
+def read_label_table(path: Path) -> pa.Table:
+    """The table of labels, with the columns of `LabelRow`.
+
+    Raises:
+        FileNotFoundError: There is no table.
+        LabelTableError: The table is damaged or of another version.
+    """
+    import pyarrow as pa
+
+    try:
+        table = read_table(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is not there: {_REMEDY} first") from error
+    except (OSError, pa.ArrowException) as error:
+        raise LabelTableError(f"{path} is damaged: {error}; {_REMEDY} again") from error
+    version = (table.schema.metadata or {}).get(b"version", b"none").decode()
+    if version != SCHEMA_VERSION:
+        raise LabelTableError(f"{path} has schema version {version}, not {SCHEMA_VERSION}: {_REMEDY} again")
+    return table
 
 
 def _write(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bool) -> None:

@@ -1,0 +1,210 @@
+"""Classical learners of the features of a day: those of gibs-ml, as scikit-learn has them.
+
+Features are scaled to unit variance first, and both classes weigh the same, however rare one is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heph_dagster.anomalies.splits import Split
+from heph_dagster.errors import HephError
+from heph_dagster.models.days import DayData, Part
+from heph_dagster.models.metrics import Metric, best_threshold, evaluate
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+
+class TrainingError(HephError):
+    """A training that led nowhere."""
+
+
+@dataclass(frozen=True)
+class LinearParameters:
+    """Of the linear learners.
+
+    Attributes:
+        c: Inverse of the strength of the regularisation.
+    """
+
+    c: float = 0.01
+
+
+@dataclass(frozen=True)
+class ForestParameters:
+    """Of the random forest.
+
+    Attributes:
+        trees: Number of trees.
+        depth: Most decisions from root to leaf.
+    """
+
+    trees: int = 300
+    depth: int = 5
+
+
+@dataclass(frozen=True)
+class NetworkParameters:
+    """Of the two-layer network.
+
+    Attributes:
+        hidden: Units of the hidden layer.
+        epochs: Passes over the training days.
+        batch_size: Days of a step.
+        learning_rate: Of Adam.
+        decay: Weight of the squared weights in the loss.
+    """
+
+    hidden: int = 100
+    epochs: int = 60
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    decay: float = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A learner that has learned.
+
+    Attributes:
+        pipeline: scikit-learn's pipeline from features to probabilities.
+        threshold: A day with this probability or more is called positive; of the highest F1 on the days that validate.
+        scores: Probabilities of the days of each part.
+        metrics: Figures of each part.
+    """
+
+    pipeline: Pipeline
+    threshold: float
+    scores: Mapping[Split, NDArray[np.float64]]
+    metrics: Mapping[Split, Mapping[str, Metric]]
+
+
+def train_linear_svm(data: DayData, parameters: LinearParameters, seed: int) -> Trained:
+    """A linear support vector machine with hinge loss, its distances turned into probabilities by Platt's method.
+
+    Raises:
+        TrainingError: A score is not finite.
+    """
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.svm import LinearSVC
+
+    machine = LinearSVC(loss="hinge", C=parameters.c, class_weight="balanced", random_state=seed, max_iter=20_000)
+    folds = min(5, int(data.parts[Split.TRAIN].truth.sum()))
+    return _fitted(data, CalibratedClassifierCV(machine, ensemble=False, cv=folds), seed)
+
+
+def train_softmax(data: DayData, parameters: LinearParameters, seed: int) -> Trained:
+    """A linear classifier with logistic loss, softmax for two classes.
+
+    Raises:
+        TrainingError: A score is not finite.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    return _fitted(data, LogisticRegression(C=parameters.c, class_weight="balanced", max_iter=5000), seed)
+
+
+def train_random_forest(data: DayData, parameters: ForestParameters, seed: int) -> Trained:
+    """A random forest.
+
+    Raises:
+        TrainingError: A score is not finite.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(
+        parameters.trees, max_depth=parameters.depth, class_weight="balanced", random_state=seed, n_jobs=-1
+    )
+    return _fitted(data, forest, seed)
+
+
+def train_two_layer_network(
+    data: DayData, parameters: NetworkParameters, seed: int, on_epoch: OnEpoch | None = None
+) -> Trained:
+    """A network with one hidden layer of rectified units.
+
+    Args:
+        data: Days.
+        parameters: Of the network.
+        seed: Of weights and batches.
+        on_epoch: Is called after each epoch with its number from 1 on, `train_loss` and `val_roc_auc`.
+
+    Raises:
+        TrainingError: The loss or a score is not finite.
+    """
+    from sklearn.metrics import roc_auc_score
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    network = MLPClassifier(
+        (parameters.hidden,),
+        alpha=parameters.decay,
+        batch_size=parameters.batch_size,
+        learning_rate_init=parameters.learning_rate,
+        random_state=seed,
+    )
+    train, val = data.parts[Split.TRAIN], data.parts[Split.VAL]
+    scaler = StandardScaler().fit(train.features)
+    scaled, judged = scaler.transform(train.features), scaler.transform(val.features)
+    weights = compute_sample_weight("balanced", train.truth)
+    for epoch in range(1, parameters.epochs + 1):
+        network.partial_fit(scaled, train.truth, classes=[False, True], sample_weight=weights)
+        loss = float(network.loss_)
+        if not np.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} after epoch {epoch}: lower learning_rate")
+        if on_epoch is not None:
+            auc = float(roc_auc_score(val.truth, network.predict_proba(judged)[:, 1]))
+            on_epoch(epoch, {"train_loss": loss, "val_roc_auc": auc})
+    return _judged(data, make_pipeline(scaler, network), seed)
+
+
+def probabilities(pipeline: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probability that each day is positive.
+
+    Args:
+        pipeline: Of a trained learner.
+        features: N x values.
+    """
+    return np.asarray(pipeline.predict_proba(features)[:, 1], np.float64)
+
+
+def importances(pipeline: Pipeline) -> NDArray[np.float64] | None:
+    """How much each feature matters to a forest or a linear learner, not negative; None for other learners."""
+    last = pipeline[-1]
+    if hasattr(last, "feature_importances_"):
+        return np.asarray(last.feature_importances_, np.float64)
+    if hasattr(last, "calibrated_classifiers_"):
+        last = last.calibrated_classifiers_[0].estimator
+    return np.abs(np.asarray(last.coef_, np.float64)).ravel() if hasattr(last, "coef_") else None
+
+
+def _fitted(data: DayData, learner: Any, seed: int) -> Trained:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    pipeline = make_pipeline(StandardScaler(), learner)
+    train: Part = data.parts[Split.TRAIN]
+    pipeline.fit(train.features, train.truth)
+    return _judged(data, pipeline, seed)
+
+
+def _judged(data: DayData, pipeline: Pipeline, seed: int) -> Trained:
+    scores = {split: probabilities(pipeline, part.features) for split, part in data.parts.items()}
+    try:
+        threshold = best_threshold(data.parts[Split.VAL].truth, scores[Split.VAL])
+        metrics = {
+            split: evaluate(part.truth, scores[split], threshold, seed=seed) for split, part in data.parts.items()
+        }
+    except ValueError as error:
+        raise TrainingError(f"the learner cannot be judged: {error}") from error
+    return Trained(pipeline, threshold, scores, metrics)
