@@ -11,7 +11,8 @@ from heph_dagster.defs.gibs_assets import layer_assets
 from heph_dagster.defs.insar_assets import INSAR_ASSETS
 from heph_dagster.defs.insar_checks import INSAR_CHECKS
 from heph_dagster.defs.insar_partitions import frame_sensor
-from heph_dagster.defs.resources import Gibs, Insar
+from heph_dagster.defs.model_assets import model_assets
+from heph_dagster.defs.resources import Gibs, Insar, Mlflow
 from heph_dagster.defs.warping_assets import warping_assets
 from heph_dagster.settings import Settings
 
@@ -30,12 +31,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                     *colour_assets(each),
                     *warping_assets(each),
                     *dataset_assets(each),
+                    *model_assets(each),
                 )
             ),
         ],
         asset_checks=[*INSAR_CHECKS, *(check for each in active for check in layer_checks(each))],
         sensors=[frame_sensor],
-        resources={"gibs": Gibs.of(settings), "insar": Insar.of(settings)},
+        resources={"gibs": Gibs.of(settings), "insar": Insar.of(settings), "mlflow": Mlflow.of(settings)},
         # A run's steps share one process: starting one per step costs more than most of them.
         executor=dg.in_process_executor,
     )

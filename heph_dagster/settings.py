@@ -121,6 +121,22 @@ class Settings(BaseSettings):
         return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster").absolute()
 
     @property
+    def mlflow_uri(self) -> str:
+        """The MLflow store: MLFLOW_TRACKING_URI, or a SQLite file in the data folder."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.data_dir.absolute() / 'mlflow.db'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path | None:
+        """Where a store in the data folder keeps files; None where MLFLOW_TRACKING_URI names a store."""
+        return None if os.environ.get("MLFLOW_TRACKING_URI") else self.data_dir.absolute() / "mlruns"
+
+    @property
+    def mlflow_address(self) -> str:
+        """Where the MLflow UI is: the server, or where `heph dev` serves the store."""
+        uri = self.mlflow_uri
+        return uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+
+    @property
     def insar_dir(self) -> Path:
         """Where tables, crops and downloads of InSAR data are kept."""
         return self.data_dir / "hephaestus"

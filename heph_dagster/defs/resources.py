@@ -9,6 +9,7 @@ import dagster as dg
 from heph_dagster.access import Access
 from heph_dagster.gibs.client import GibsClient
 from heph_dagster.hephaestus.downloads import annotations_source
+from heph_dagster.models.tracking import Tracking
 from heph_dagster.settings import Settings
 
 
@@ -49,6 +50,30 @@ class Gibs(dg.ConfigurableResource[None]):
         """A session with the server, not open yet."""
         access = Access(self.proxy, Path(self.ca_bundle) if self.ca_bundle else None, self.contact)
         return GibsClient(self.url, self.endpoint, connections=self.connections, access=access)
+
+
+class Mlflow(dg.ConfigurableResource[None]):
+    """Where trainings and models are recorded."""
+
+    uri: str
+    artifacts: str | None
+    address: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Mlflow:
+        """The resource that settings describe."""
+        folder = settings.mlflow_artifacts
+        return cls(
+            uri=settings.mlflow_uri, artifacts=None if folder is None else str(folder), address=settings.mlflow_address
+        )
+
+    def tracking(self) -> Tracking:
+        """The store."""
+        return Tracking(self.uri, None if self.artifacts is None else Path(self.artifacts))
+
+    def run_link(self, run_id: str) -> dg.UrlMetadataValue:
+        """Where the MLflow UI shows a run."""
+        return dg.MetadataValue.url(f"{self.address}/#/runs/{run_id}")
 
 
 class Insar(dg.ConfigurableResource[None]):

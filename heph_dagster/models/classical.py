@@ -149,7 +149,7 @@ def train_two_layer_network(
     network = MLPClassifier(
         (parameters.hidden,),
         alpha=parameters.decay,
-        batch_size=parameters.batch_size,
+        batch_size=min(parameters.batch_size, len(data.parts[Split.TRAIN].days)),
         learning_rate_init=parameters.learning_rate,
         random_state=seed,
     )
@@ -158,8 +158,12 @@ def train_two_layer_network(
     scaled, judged = scaler.transform(train.features), scaler.transform(val.features)
     weights = compute_sample_weight("balanced", train.truth)
     for epoch in range(1, parameters.epochs + 1):
-        network.partial_fit(scaled, train.truth, classes=[False, True], sample_weight=weights)
-        loss = float(network.loss_)
+        try:
+            with np.errstate(all="ignore"):  # what overflows shows in the loss
+                network.partial_fit(scaled, train.truth, classes=[False, True], sample_weight=weights)
+            loss = float(network.loss_)
+        except ValueError as error:  # weights that are not finite
+            raise TrainingError(f"epoch {epoch} led nowhere ({error}): lower learning_rate") from error
         if not np.isfinite(loss):
             raise TrainingError(f"the loss is {loss} after epoch {epoch}: lower learning_rate")
         if on_epoch is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,14 @@ class Task(StrEnum):
 
     MISSING_DATA = "missing_data"
     MISCOLORATION = "miscoloration"
+
+
+class LayerDays(NamedTuple):
+    """The days of a layer in one projection, below a data root."""
+
+    root: Path
+    layer: Layer
+    epsg: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +80,11 @@ class DayData:
     eclipse_is_missing: bool
 
 
-def load_days(root: Path, layer: Layer, epsg: int, task: Task) -> DayData:
+def load_days(source: LayerDays, task: Task) -> DayData:
     """The days of a layer that have a label, features and a part of the split.
 
     Args:
-        root: Data root.
-        layer: The layer.
-        epsg: Its projection.
+        source: The layer's days.
         task: What to tell of them.
 
     Raises:
@@ -86,6 +92,7 @@ def load_days(root: Path, layer: Layer, epsg: int, task: Task) -> DayData:
         DataError: A part has no days, or days of one kind only, or there are too few positive ones to train.
         FeaturesError, LabelTableError, ValueError: A table is damaged.
     """
+    root, layer, epsg = source
     table = read_label_table(labels_path(root, epsg, layer))
     split_file = split_path(root, epsg, layer)
     if not split_file.exists():

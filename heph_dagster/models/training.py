@@ -1,0 +1,193 @@
+"""Training a learner of days: from tables to a registered model, all of it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heph_dagster import __version__
+from heph_dagster.anomalies.features import HUE_BINS
+from heph_dagster.anomalies.splits import Split
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.gibs.preview import thumbnail
+from heph_dagster.gibs.raster import RasterError
+from heph_dagster.models import classical, figures
+from heph_dagster.models.classical import ForestParameters, LinearParameters, NetworkParameters, Trained
+from heph_dagster.models.days import DayData, LayerDays, Task, load_days
+from heph_dagster.models.metrics import Metric, evaluate
+from heph_dagster.models.tracking import Tracking, Version
+
+DECISIVE = "roc_auc"
+"""Figure of the days that validate by which a champion is chosen."""
+_WORST, _THUMBNAIL = 6, (480, 240)
+_THRESHOLD = "threshold"
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A way to learn from features.
+
+    Attributes:
+        title: Its name in words.
+        parameters: Its parameters by default.
+        train: Trains it.
+        has_epochs: Whether it learns epoch by epoch, and tells of each.
+    """
+
+    title: str
+    parameters: Any
+    train: Callable[..., Trained]
+    has_epochs: bool = False
+
+
+LEARNERS = {
+    "linear_svm": Learner("linear support vector machine", LinearParameters(), classical.train_linear_svm),
+    "softmax": Learner("linear softmax classifier", LinearParameters(), classical.train_softmax),
+    "random_forest": Learner("random forest", ForestParameters(), classical.train_random_forest),
+    "two_layer_network": Learner(
+        "two-layer network", NetworkParameters(), classical.train_two_layer_network, has_epochs=True
+    ),
+}
+"""Learners of features, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What became of a training.
+
+    Attributes:
+        version: The registered model.
+        is_champion: Whether it is the champion of its task now.
+        champion: The champion.
+        trained: Scores and figures.
+        data: What it learned from.
+        plots: RGB pictures of it.
+    """
+
+    version: Version
+    is_champion: bool
+    champion: Version
+    trained: Trained
+    data: DayData
+    plots: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+
+def model_name(source: LayerDays, task: Task) -> str:
+    """Name of a task's model in MLflow; learners of one task compete for its champion."""
+    name = source.layer.identifier
+    place = name if source.epsg == 4326 else f"epsg{source.epsg}.{name}"
+    return f"gibs.{place}.{task}"
+
+
+def train_days(
+    tracking: Tracking,
+    source: LayerDays,
+    task: Task,
+    learner: str,
+    *,
+    parameters: Any = None,
+    seed: int = 0,
+    tags: Mapping[str, str] | None = None,
+) -> Training:
+    """Train a learner on a layer's days, record it in MLflow, and register it.
+
+    Args:
+        tracking: Where it is recorded.
+        source: The layer's days.
+        task: What is learned.
+        learner: Name of one of `LEARNERS`.
+        parameters: Of the learner; its own by default.
+        seed: Of all chance.
+        tags: Where the training comes from.
+
+    Raises:
+        DataError: There are too few days of some kind.
+        TrainingError: It led nowhere; nothing is registered.
+    """
+    kind = LEARNERS[learner]
+    chosen = kind.parameters if parameters is None else parameters
+    data = load_days(source, task)
+    name = model_name(source, task)
+    told = {"learner": learner, "task": task, "seed": seed, "eclipse_is_missing": data.eclipse_is_missing}
+    facts = {
+        "data_fingerprint": data.fingerprint,
+        "label_sources": ", ".join(f"{source} {count}" for source, count in sorted(data.sources.items())),
+        "code_version": __version__,
+        **{f"{split}_days": str(len(part.days)) for split, part in data.parts.items()},
+    }
+    with tracking.run(name, f"{learner} {task}", told | asdict(chosen), facts | dict(tags or {})) as run:
+        curves: dict[str, list[float]] = {}
+
+        def on_epoch(number: int, values: Mapping[str, float]) -> None:
+            run.epoch(number, values)
+            for each, value in values.items():
+                curves.setdefault(each, []).append(value)
+
+        trained = kind.train(data, chosen, seed, **({"on_epoch": on_epoch} if kind.has_epochs else {}))
+        run.metrics(trained.metrics)
+        run.table("threshold", {_THRESHOLD: trained.threshold})
+        plots = _plots(data, trained, f"{source.layer.identifier}, {task}, {learner}", curves)
+        plots |= _worst(source, data, trained)
+        for each, figure in plots.items():
+            run.figure(each, figure)
+        example = data.parts[Split.TRAIN].features[:2]
+        version_tags = {"learner": learner, _THRESHOLD: repr(trained.threshold), "fingerprint": data.fingerprint}
+        version = tracking.register(run, name, trained.pipeline, example, version_tags)
+        score = trained.metrics[Split.VAL][DECISIVE].value
+        is_champion = tracking.challenge(version, score, lambda present: _judge(tracking, present, data))
+    shown = {each: figures.as_rgb(plots[each]) for each in ("roc", "confusion_matrix")}
+    return Training(version, is_champion, tracking.champion(name) or version, trained, data, shown)
+
+
+def headline(metrics: Mapping[str, Metric], name: str = DECISIVE) -> str:
+    """A figure with its interval in words: `0.982 (0.951 to 0.997)`."""
+    metric = metrics[name]
+    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
+
+
+def _judge(tracking: Tracking, version: Version, data: DayData) -> float:
+    """The decisive figure of a registered version on the days that validate now."""
+    part = data.parts[Split.VAL]
+    return evaluate(part.truth, tracking.predict(version, part.features), 0.5)[DECISIVE].value
+
+
+def _plots(data: DayData, trained: Trained, title: str, curves: Mapping[str, list[float]]) -> dict[str, Any]:
+    truth, scores = data.parts[Split.TEST].truth, trained.scores[Split.TEST]
+    made = {
+        "roc": figures.roc_curve(truth, scores, title),
+        "precision_recall": figures.precision_recall_curve(truth, scores, title),
+        "confusion_matrix": figures.confusion_matrix(truth, scores, trained.threshold, title),
+        "calibration": figures.calibration(truth, scores, title),
+    }
+    if curves:
+        made["curves"] = figures.loss_curves(curves, title)
+    importances = classical.importances(trained.pipeline)
+    if importances is not None:
+        made["importances"] = figures.feature_importances(importances, _feature_names(len(importances)), title)
+    return made
+
+
+def _feature_names(count: int) -> list[str]:
+    """Names of the values of a feature vector: texture first, then hues."""
+    texture = count - HUE_BINS
+    return [f"texture {number}" for number in range(texture)] + [f"hue {number}" for number in range(HUE_BINS)]
+
+
+def _worst(source: LayerDays, data: DayData, trained: Trained) -> dict[str, Any]:
+    """Pictures of the test days that were judged worst, of which there is imagery."""
+    part, scores = data.parts[Split.TEST], trained.scores[Split.TEST]
+    wrong = np.abs(part.truth - scores)
+    pictures = []
+    for number in np.argsort(-wrong, kind="stable")[:_WORST]:
+        day = part.days[number]
+        path = mosaic_path(source.root, source.epsg, day, source.layer)
+        words = f"{day}: {'positive' if part.truth[number] else 'negative'}, told {scores[number]:.2f}"
+        try:
+            pictures.append((words, thumbnail(path, _THUMBNAIL)))
+        except (RasterError, OSError):  # pruned; features and labels stay
+            continue
+    return {"worst": figures.mistakes(pictures, "Test days judged worst")} if pictures else {}
