@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "heph.toml"
 CATALOGUE_FILE = "layers.toml"
+MLFLOW_STORE = "mlflow.db"
 _ADDRESS = r"^https?://\S+$"
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -123,7 +124,7 @@ class Settings(BaseSettings):
     @property
     def mlflow_uri(self) -> str:
         """The MLflow store: MLFLOW_TRACKING_URI, or a SQLite file in the data folder."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.data_dir.absolute() / 'mlflow.db'}"
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.data_dir.absolute() / MLFLOW_STORE}"
 
     @property
     def mlflow_artifacts(self) -> Path | None:

@@ -31,6 +31,7 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
     """Synthesize days and interferograms, run all of them through Dagster, and compare with the truth."""
     from heph_dagster.commands.demo_figures import DemoSummary, LayerSummary, compare, compare_warping, show
     from heph_dagster.commands.demo_insar import run_interferograms
+    from heph_dagster.commands.demo_models import train_learners
     from heph_dagster.commands.progress import counting
     from heph_dagster.definitions import build_definitions
     from heph_dagster.defs.runs import instance_at, run_range
@@ -53,7 +54,7 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
         settings = _configure(root, url)
         active = settings.active_layers()
         definitions = build_definitions(settings)
-        with counting("Running Dagster", len(active) + 1) as advance, instance_at(settings.dagster_home) as instance:
+        with counting("Running Dagster", len(active) + 2) as advance, instance_at(settings.dagster_home) as instance:
             for each in active:
                 report = run_range(definitions, settings, instance, each, wanted[0], wanted[-1])
                 if report.errors:
@@ -62,6 +63,9 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
                 summary.layers.append(LayerSummary(report.layer, len(report.done["image"]), size, report.seconds))
                 advance()
             summary.insar = run_interferograms(definitions, settings, instance, seed)
+            advance()
+            judged = [each for each in active if "missing_data" in each.layer.checks]
+            summary.learners = train_learners(definitions, instance, judged)
             advance()
     for layer in summary.layers:
         for files in (files for files in made if files.layer == layer.layer):
@@ -83,16 +87,17 @@ def _clear(root: Path) -> None:
 
     from heph_dagster.commands.demo_insar import FOLDER
     from heph_dagster.gibs.synthetic.archive import EPSG
-    from heph_dagster.settings import CATALOGUE_FILE
+    from heph_dagster.settings import CATALOGUE_FILE, MLFLOW_STORE
 
     if not root.exists() or not any(root.iterdir()):
         return
     layers = root / CATALOGUE_FILE
     if not layers.is_file() or not layers.read_text("utf-8").startswith(_MADE_BY):
         raise ValueError(f"{root} holds something that is no demonstration; choose another folder with --root")
-    for name in (ARCHIVE, str(EPSG), FOLDER, "dagster"):
+    for name in (ARCHIVE, str(EPSG), FOLDER, "dagster", "mlruns"):
         if (root / name).exists():
             shutil.rmtree(root / name)
+    (root / MLFLOW_STORE).unlink(missing_ok=True)
 
 
 def _limit_days(root: Path, first: date, last: date) -> Catalogue:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from heph_dagster.anomalies.labels import Label, PixelClass
 from heph_dagster.commands.demo_insar import FOLDER, InsarSummary
+from heph_dagster.commands.demo_models import LearnerSummary
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.synthetic.archive import EPSG, SyntheticFiles, truth_paths
 
@@ -75,6 +76,7 @@ class DemoSummary:
     data: str = "synthetic"
     layers: list[LayerSummary] = field(default_factory=list)
     insar: InsarSummary | None = None
+    learners: list[LearnerSummary] = field(default_factory=list)
 
     @property
     def missed(self) -> list[str]:
@@ -169,9 +171,14 @@ def show(summary: DemoSummary, root: Path) -> None:
             f"{checks}.\n",
             soft_wrap=True,
         )
+    for each in summary.learners:
+        told = f"area under the ROC curve {each.test_roc_auc}" if each.test_roc_auc else f"not trained: {each.skipped}"
+        console.print(f"{each.layer} {each.task}, {each.learner}: {told}", soft_wrap=True)
+    if summary.learners:
+        console.print("So few days show that learners run and are recorded, not how good they are.\n")
     console.print(
         f"{summary.total_seconds:.0f} s in all, {summary.synthesis_seconds:.0f} s of them to make the days.\n"
-        f"Look next:  make dev               the days in the Dagster UI, http://127.0.0.1:3000\n"
+        f"Look next:  make dev               days in the Dagster UI, http://127.0.0.1:3000, learners in MLflow\n"
         f"            {root}/{EPSG}/{summary.first_day}/    mosaics (.mrf) and masks (.tif), for QGIS or gdalinfo\n"
         f"            {root}/{FOLDER}/    interferograms, masks and crops\n"
         f"            {root}/summary.json    these figures",

@@ -25,7 +25,7 @@ def dev(host: str, port: int, mlflow_port: int) -> None:
 
     from heph_dagster.defs.runs import prepare_home
     from heph_dagster.gibs.server.run import check_port
-    from heph_dagster.settings import Settings
+    from heph_dagster.settings import MLFLOW_STORE, Settings
 
     if not os.environ.get("HEPH_DATA_DIR") and (ROOT / ARCHIVE).is_dir():
         os.environ["HEPH_DATA_DIR"] = str(ROOT)
@@ -43,7 +43,7 @@ def dev(host: str, port: int, mlflow_port: int) -> None:
     if (root / ARCHIVE).is_dir() and gibs.hostname == "127.0.0.1":
         serve = ("heph_dagster.cli", "serve", str(root / ARCHIVE), "--port", str(gibs.port or 80))
         commands[f"synthetic days on {settings.gibs_url}"] = [*python, *serve]
-    if (store := root / "mlflow.db").exists():
+    if (store := root / MLFLOW_STORE).exists():
         mlflow = (
             "mlflow",
             "ui",

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-STORE = "mlflow.db"
-"""SQLite file of the local store, in the data root."""
 _TRUSTED = (
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",

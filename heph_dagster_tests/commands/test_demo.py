@@ -36,6 +36,10 @@ def test_the_demonstration_fills_partitions_and_tells_its_figures(
     assert (summary["data"], summary["seed"], summary["level"]) == ("synthetic", 3, 0)
     assert "make dev" in output
     insar = summary["insar"]
+    assert {(each["task"], each["learner"]) for each in summary["learners"]} == {
+        (task, learner) for task in ("missing_data", "miscoloration") for learner in ("softmax", "random_forest")
+    }
+    assert all("more days or smaller blocks" in each["skipped"] for each in summary["learners"])
     assert insar["deformations"] == insar["contained"] > 10
     assert (insar["interferograms"], insar["frames"], insar["not_passed"]) == (200, 4, [])
     assert "Synthetic days 2024-03-30 to 2024-03-31" in output

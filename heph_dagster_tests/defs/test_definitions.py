@@ -18,6 +18,11 @@ from heph_dagster_tests.conftest import NDVI, NO_DATA, TERRA, VIIRS
 HEPHAESTUS = {f"hephaestus/{name}" for name in ("annotations", "interferograms", "masks", "crops", "split")}
 
 
+def learners(layer: str) -> set[str]:
+    names = ("linear_svm", "softmax", "random_forest", "two_layer_network")
+    return {f"gibs/{layer}/models/{task}/{name}" for task in ("missing_data", "miscoloration") for name in names}
+
+
 def keys(definitions: dg.Definitions) -> set[str]:
     return {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
 
@@ -32,6 +37,8 @@ def test_the_code_location_is_loadable() -> None:
     dg.Definitions.validate_loadable(defs)
     assert keys(build_definitions(Settings())) == {
         *HEPHAESTUS,
+        *learners(VIIRS),
+        *learners(TERRA),
         f"gibs/{VIIRS}/image",
         f"gibs/{VIIRS}/missing_data",
         f"gibs/{VIIRS}/hue_climatology",
@@ -94,6 +101,7 @@ def test_other_projections_stand_in_the_key() -> None:
     definitions = build_definitions(Settings(layers=(f"epsg3031/{VIIRS}", VIIRS)))
     assert keys(definitions) == {
         *HEPHAESTUS,
+        *learners(VIIRS),
         f"gibs/epsg3031/{VIIRS}/image",
         f"gibs/{VIIRS}/image",
         f"gibs/{VIIRS}/missing_data",
