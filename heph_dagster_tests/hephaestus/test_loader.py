@@ -99,6 +99,7 @@ def test_every_crop_comes_once_on_any_number_of_workers(folders: list[Path], wor
     assert batched(CropDataset(folders, seed=5), workers) == found
 
 
+@pytest.mark.slow
 def test_processes_share_the_crops(folders: list[Path], tmp_path: Path) -> None:
     command = [sys.executable, "-c", _RANK, str(tmp_path / "store")]
     running = [
