@@ -23,6 +23,7 @@ from heph_dagster_tests.conftest import DAYS, NO_DATA, TERRA, VIIRS
 from heph_dagster_tests.test_cli import heph
 
 
+@pytest.mark.slow
 def test_the_demonstration_fills_partitions_and_tells_its_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

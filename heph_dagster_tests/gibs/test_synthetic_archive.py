@@ -26,6 +26,7 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(tmp_path: Path, catalogue: Catalogue) -> None:
     layers = [catalogue[TERRA], catalogue[FALSE_COLOUR]]
     for workers in (1, 2):

@@ -40,6 +40,7 @@ def train(tracking: Tracking, source: LayerDays, learner: str = "softmax", **opt
     return train_days(tracking, source, Task.MISCOLORATION, learner, tags={"asset_key": "a/b"}, **options)
 
 
+@pytest.mark.slow
 def test_every_learner_learns_and_is_recorded(tracking: Tracking, source: LayerDays) -> None:
     client = mlflow.MlflowClient(tracking.uri, tracking.uri)
     name = model_name(source, Task.MISCOLORATION)
