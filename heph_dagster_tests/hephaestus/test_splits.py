@@ -219,7 +219,6 @@ def test_a_split_is_kept_as_tables(tmp_path: Path) -> None:
         read_split(tmp_path, "published")
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published split is not here; see HEPH_REAL_DATA")
 def test_tables_of_different_runs_are_an_error(tmp_path: Path) -> None:
     day = ("20180101", "20180113")
     write_split(tmp_path, "a", frame_split(pairs(day, day)))
