@@ -39,10 +39,9 @@ def serve(
     Raises:
         PortInUseError: Another program listens there.
     """
-    server = _server(create_app(root, catalogue))
     with _listen(host, port) as listener:
-        announce(f"Serving {root} on http://{host}:{listener.getsockname()[1]} (Ctrl-C stops)")
-        server.run(sockets=[listener])
+        line = f"Serving {root} on http://{host}:{listener.getsockname()[1]} (Ctrl-C stops)"
+        _AnnouncedServer(_config(create_app(root, catalogue)), lambda: announce(line)).run(sockets=[listener])
 
 
 @contextmanager
@@ -65,7 +64,7 @@ def running_server(root: Path, catalogue: Catalogue, *, port: int = 0) -> Iterat
 def running_app(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
     """Serve an application from a thread of this process, as `running_server` does."""
     with _listen("127.0.0.1", port) as listener:
-        server = _server(app)
+        server = uvicorn.Server(_config(app))
         # Connections wait in the listening socket until the loop runs, so the address works at once.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="local-gibs", daemon=True)
         thread.start()
@@ -95,8 +94,21 @@ def free_port(preferred: int) -> int:
         return int(listener.getsockname()[1])
 
 
-def _server(app: ASGIApp) -> uvicorn.Server:
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2))
+class _AnnouncedServer(uvicorn.Server):
+    """A server that tells when it answers, and so listens to signals, too: one that came before could be lost."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
 
 
 def _listen(host: str, port: int) -> socket.socket:
