@@ -78,6 +78,11 @@ def check_png(data: bytes) -> PngHeader:
         PngError: It is no PNG, is cut short, a checksum is wrong, or it says that it has more than LARGEST bytes of
             pixels.
     """
+    return _parsed(data)[0]
+
+
+def _parsed(data: bytes) -> tuple[PngHeader, list[tuple[bytes, memoryview]]]:
+    """What a PNG holds, as `check_png` tells it, and its chunks."""
     if not data.startswith(PNG_SIGNATURE):
         raise PngError(f"it is not a PNG: it begins with {data[:8]!r}" if data else "it is empty")
     listed = list(png_chunks(data))
@@ -101,7 +106,7 @@ def check_png(data: bytes) -> PngHeader:
         raise PngError(
             f"the PNG says that it has {width} x {height} px: more than {LARGEST} bytes of pixels are not decoded"
         )
-    return found
+    return found, listed
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -168,12 +173,15 @@ def decode_picture(data: bytes) -> Picture:
     Raises:
         PngError: It is no PNG, is cut short or damaged.
     """
+    header, chunks = _parsed(data)
+    return _picture(header, chunks, _inflated(chunks, header))
+
+
+def _picture(header: PngHeader, chunks: list[tuple[bytes, memoryview]], rows: bytes) -> Picture:
+    """The pixels of inflated rows."""
     import cv2
     import numpy as np
 
-    header = check_png(data)
-    chunks = list(png_chunks(data))
-    rows = _inflated(chunks, header)
     plain = header.depth == 8 and header.colour in {"grey", "rgb", "palette"}
     if not plain:
         return Picture(_by_opencv(chunks, rows, cv2.IMREAD_COLOR_RGB))
@@ -210,13 +218,14 @@ def decode_png(data: bytes, *, grey: bool = False) -> NDArray[np.uint8]:
     """
     import cv2
 
-    picture = decode_picture(data)
+    header, chunks = _parsed(data)
+    rows = _inflated(chunks, header)
+    picture = _picture(header, chunks, rows)
     if not grey:
         return picture.rgb()
     if picture.palette is None and picture.pixels.ndim == 2:
         return picture.pixels
-    chunks = list(png_chunks(data))
-    return _by_opencv(chunks, _inflated(chunks, check_png(data)), cv2.IMREAD_GRAYSCALE)
+    return _by_opencv(chunks, rows, cv2.IMREAD_GRAYSCALE)
 
 
 def encode_png(picture: Picture) -> bytes:
