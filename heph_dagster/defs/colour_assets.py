@@ -70,7 +70,8 @@ def _miscoloration(active: ActiveLayer) -> dg.AssetsDefinition:
         "patches as polygons and a verdict.",
     )
     def miscoloration(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
-        def judge(day: date) -> dict[str, Any]:
+        def judge(key: str) -> dict[str, Any]:
+            day = date.fromisoformat(key)
             return _metadata(miscolour.label_miscolouring(gibs.root, layer, epsg, day))
 
         work_through(context, judge)

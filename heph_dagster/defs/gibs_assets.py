@@ -91,17 +91,17 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
             fetch_days(gibs.client(), request, days, note)
         except StorageError as error:
             results += [FailedDay(day, error) for day in set(days) - {result.day for result in results}]
-        done: dict[date, dict[str, Any]] = {}
-        failed: dict[date, Exception] = {}
+        done: dict[str, dict[str, Any]] = {}
+        failed: dict[str, Exception] = {}
 
         def describe(result: FetchedDay | FailedDay) -> None:
             try:
                 if isinstance(result, FetchedDay):
-                    done[result.day] = _image_metadata(result)
+                    done[f"{result.day}"] = _image_metadata(result)
                 else:
-                    failed[result.day] = result.error
+                    failed[f"{result.day}"] = result.error
             except RasterError as error:
-                failed[result.day] = error
+                failed[f"{result.day}"] = error
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(describe, results))
@@ -147,8 +147,8 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
     def missing_data(context: dg.AssetExecutionContext, gibs: Gibs, config: MissingDataConfig) -> None:
         with in_own_words(), workers(gibs.dask) as pool:
 
-            def label(day: date) -> dict[str, Any]:
-                told = no_data and no_data.layer
+            def label(key: str) -> dict[str, Any]:
+                day, told = date.fromisoformat(key), no_data and no_data.layer
                 return _missing_metadata(
                     missing_files.label_missing_data(gibs.root, layer, epsg, day, told, pool, config.method)
                 )

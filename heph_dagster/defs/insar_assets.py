@@ -8,9 +8,8 @@ import dagster as dg
 from pydantic import Field
 
 from heph_dagster.defs.insar_partitions import FRAMES, add_frames
-from heph_dagster.defs.reports import conclude, in_own_words, picture, plot
+from heph_dagster.defs.reports import in_own_words, picture, plot, work_through
 from heph_dagster.defs.resources import Insar
-from heph_dagster.errors import HephError
 from heph_dagster.hephaestus import annotations as annotation_tables
 from heph_dagster.hephaestus import frame_crops, frame_masks, inventory, splits
 from heph_dagster.hephaestus.annotation import Activity, Annotation
@@ -93,16 +92,14 @@ def annotations(context: dg.AssetExecutionContext, insar: Insar) -> dg.Materiali
 
 
 def _work_through(context: dg.AssetExecutionContext, work: Callable[[str], Mapping[str, Any]]) -> None:
-    """Do the frames of a run one after the other, each on all cores, and record them."""
-    done: dict[str, Mapping[str, Any]] = {}
-    failed: dict[str, Exception] = {}
-    for frame in context.partition_keys:
-        try:
-            done[frame] = {"region": known_frames().get(frame, "unknown"), **work(frame)}
-            context.log.info(f"{frame}: done, {len(done) + len(failed)} of {len(context.partition_keys)}")
-        except (HephError, ValueError, OSError) as error:
-            failed[frame] = error
-    conclude(context, done, failed, "frames")
+    """Do the frames of a run one after the other, each on all cores, and record them with their regions."""
+
+    def with_region(frame: str) -> dict[str, Any]:
+        metadata = work(frame)
+        context.log.info(f"{frame}: done")
+        return {"region": known_frames().get(frame, "unknown"), **metadata}
+
+    work_through(context, with_region, "frames", at_once=1)
 
 
 def _annotations_of(insar: Insar, frame: str) -> list[Annotation]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -43,35 +42,42 @@ def in_own_words() -> Iterator[None]:
         raise dg.Failure(str(error), allow_retries=False) from error
 
 
-def work_through(context: dg.AssetExecutionContext, work: Callable[[date], Mapping[str, Any]]) -> None:
-    """Do the days of a run, several at once, and record them.
+def work_through(
+    context: dg.AssetExecutionContext,
+    work: Callable[[str], Mapping[str, Any]],
+    what: str = "days",
+    at_once: int | None = None,
+) -> None:
+    """Do the partitions of a run and record them.
 
     Args:
         context: The asset's context.
-        work: Makes a day and returns its metadata; a HephError, ValueError or OSError is that day's failure.
+        work: Makes a partition and returns its metadata; a HephError, ValueError or OSError is that one's failure.
+        what: What partitions are.
+        at_once: How many at once. As many as cores by default: each holds its images in memory, and takes all cores
+            where it can.
 
     Raises:
-        Failure: Some days failed; those that did not are recorded before.
+        Failure: Some failed; those that did not are recorded before.
     """
-    done: dict[date, Mapping[str, Any]] = {}
-    failed: dict[date, Exception] = {}
+    done: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, Exception] = {}
 
-    def attempt(day: date) -> None:
+    def attempt(key: str) -> None:
         try:
-            done[day] = work(day)
+            done[key] = work(key)
         except (HephError, ValueError, OSError) as error:
-            failed[day] = error
+            failed[key] = error
 
-    # No more days than cores: each holds its image in memory, and takes all cores where it can.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(attempt, [date.fromisoformat(key) for key in context.partition_keys]))
-    conclude(context, done, failed)
+    with ThreadPoolExecutor(at_once or os.cpu_count()) as pool:
+        list(pool.map(attempt, context.partition_keys))
+    conclude(context, done, failed, what)
 
 
 def conclude(
     context: dg.AssetExecutionContext,
-    done: Mapping[date, Mapping[str, Any]] | Mapping[str, Mapping[str, Any]],
-    failed: Mapping[date, Exception] | Mapping[str, Exception],
+    done: Mapping[str, Mapping[str, Any]],
+    failed: Mapping[str, Exception],
     what: str = "days",
 ) -> None:
     """Record the partitions of a run.
@@ -87,11 +93,11 @@ def conclude(
     """
     if not failed:
         for key, metadata in done.items():
-            context.add_asset_metadata(metadata, partition_key=f"{key}")
+            context.add_asset_metadata(metadata, partition_key=key)
         return
     for key, metadata in done.items():
-        context.log_event(dg.AssetMaterialization(context.asset_key, partition=f"{key}", metadata=metadata))
-    lines = [f"{key}: {error}" for key, error in sorted(failed.items(), key=lambda item: f"{item[0]}")]
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
+    lines = [f"{key}: {error}" for key, error in sorted(failed.items())]
     raise dg.Failure(
         f"{len(failed)} of {len(failed) + len(done)} {what} failed; the others are done. " + "; ".join(lines[:10]),
         metadata={f"failed_{what}": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},

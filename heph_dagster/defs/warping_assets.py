@@ -35,7 +35,8 @@ def warping_assets(active: ActiveLayer) -> list[dg.AssetsDefinition]:
         "the places and a verdict.",
     )
     def edge_warping(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
-        def judge(day: date) -> dict[str, Any]:
+        def judge(key: str) -> dict[str, Any]:
+            day = date.fromisoformat(key)
             return _metadata(label_warping(gibs.root, layer, epsg, day))
 
         work_through(context, judge)
