@@ -18,7 +18,7 @@ from heph_dagster.gibs.raster import RasterError
 from heph_dagster.models import classical, figures
 from heph_dagster.models.classical import ForestParameters, LinearParameters, NetworkParameters, Trained
 from heph_dagster.models.days import DayData, LayerDays, Task, load_days
-from heph_dagster.models.metrics import Metric, evaluate
+from heph_dagster.models.metrics import Metric
 from heph_dagster.models.tracking import Tracking, Version
 
 DECISIVE = "roc_auc"
@@ -151,8 +151,10 @@ def headline(metrics: Mapping[str, Metric], name: str = DECISIVE) -> str:
 
 def _judge(tracking: Tracking, version: Version, data: DayData) -> float:
     """The decisive figure of a registered version on the days that validate now."""
+    from sklearn.metrics import roc_auc_score
+
     part = data.parts[Split.VAL]
-    return evaluate(part.truth, tracking.predict(version, part.features), 0.5)[DECISIVE].value
+    return float(roc_auc_score(part.truth, tracking.predict(version, part.features)))
 
 
 def _plots(data: DayData, trained: Trained, title: str, curves: Mapping[str, list[float]]) -> dict[str, Any]:
