@@ -10,14 +10,14 @@ something of the other. `shared_interferograms`, `shared_images` and `shared_fra
 | by time | Frames. The primary day decides, so an interferogram is in one part; where its secondary day lies beyond \
 the end of the part, its second radar image is in interferograms of the next part, too. |
 
-A split of crops is made of their manifests; where there are no crops, a split of annotations has the same columns.
+A split is made of the manifests of crops.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -28,7 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.errors import HephError
-from heph_dagster.hephaestus.annotation import Annotation
 from heph_dagster.hephaestus.frames import Frame
 from heph_dagster.tables import read_table, write_table
 
@@ -40,7 +39,7 @@ TEST_FRAMES = ("022D_04826_121209", "087D_07004_060904", "124D_04854_171313")
 VALIDATION_SHARE = 0.1
 """Share of the crops outside of test frames, with and without deformation, that should validate."""
 ITEM = ("name", "unique_id", "frame", "primary", "secondary", "deformation")
-"""What is known of a crop or annotation that is split."""
+"""What is known of a crop that is split."""
 _RUN = b"heph_run"
 
 
@@ -66,7 +65,7 @@ PERIODS = {
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Crops (or annotations) and their parts.
+    """Crops and their parts.
 
     Attributes:
         rows: `name`, `unique_id`, `frame`, `primary`, `secondary`, `deformation` (whether there is one) and `part`.
@@ -115,21 +114,6 @@ def make_split(rows: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str,
     )
 
 
-def annotation_items(annotations: Iterable[Annotation]) -> pa.Table:
-    """What is split where there are no crops: one row per annotation, named by its ID."""
-    import pyarrow as pa
-
-    rows = [
-        {
-            **{field: getattr(each, field) for field in ("unique_id", "frame", "primary", "secondary")},
-            "name": f"{each.unique_id}",
-            "deformation": bool(each.deformations),
-        }
-        for each in annotations
-    ]
-    return pa.Table.from_pylist(rows, _item_schema())
-
-
 def frame_split(items: pa.Table, seed: int = 0, test_frames: Sequence[str] = TEST_FRAMES) -> Split:
     """Split by whole frames.
 
@@ -137,7 +121,7 @@ def frame_split(items: pa.Table, seed: int = 0, test_frames: Sequence[str] = TES
     each: frames are tried in an order drawn by the seed, and taken or left as it brings both shares nearer to that.
 
     Args:
-        items: Crops or annotations.
+        items: Crops, of `crop_items`.
         seed: Another seed takes other frames.
         test_frames: Those that test.
 

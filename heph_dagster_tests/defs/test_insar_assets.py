@@ -95,6 +95,33 @@ def test_a_frame_is_made_and_checked(run, instance: dg.DagsterInstance) -> None:
     )
 
 
+def check_crops(folder: Path, instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:
+    """What the checks of crops say without a run that makes them."""
+    definitions = build_definitions(Settings(data_dir=folder.parent, layers=()))
+    keys = [
+        key for checked in definitions.asset_checks or () for key in checked.check_keys
+        if key.name in {"readable", "counts"}
+    ]  # fmt: skip
+    job = dg.define_asset_job("check", selection=dg.AssetSelection.checks(*keys))
+    merged = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
+    return checks(merged.resolve_job_def("check").execute_in_process(instance=instance))
+
+
+def test_crops_that_lack_an_annotation_are_found(run, instance: dg.DagsterInstance, folder: Path) -> None:
+    one = folder / "annotations" / "5.json"
+    content = one.read_bytes()
+    one.unlink()
+    run(ANNOTATIONS)
+    run(*PARTITIONED, partition=REUNION)
+    one.write_bytes(content)
+    run(ANNOTATIONS)
+    found = check_crops(folder, instance)
+    assert found["readable"].passed
+    assert not found["counts"].passed
+    told = "the crop of deformation 0 (Sill) of annotation 5 is missing, and no reject tells why"
+    assert f"| {REUNION} | {told} |" in found["counts"].metadata["wrong"].value
+
+
 def test_damaged_crops_are_found(run, instance: dg.DagsterInstance, folder: Path) -> None:
     run(ANNOTATIONS)
     run(*PARTITIONED, partition=REUNION)
@@ -102,15 +129,7 @@ def test_damaged_crops_are_found(run, instance: dg.DagsterInstance, folder: Path
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    definitions = build_definitions(Settings(data_dir=folder.parent, layers=()))
-    job = dg.define_asset_job(
-        "check", selection=dg.AssetSelection.checks(*[
-            check for checked in definitions.asset_checks or () for check in checked.check_keys
-            if check.name in {"readable", "counts"}
-        ])
-    )  # fmt: skip
-    merged = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
-    found = checks(merged.resolve_job_def("check").execute_in_process(instance=instance))
+    found = check_crops(folder, instance)
     assert found["counts"].passed
     assert not found["readable"].passed
     assert str(shard) in found["readable"].metadata["wrong"].value

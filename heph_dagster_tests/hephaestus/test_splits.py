@@ -23,7 +23,6 @@ from heph_dagster.hephaestus.splits import (
     Part,
     Split,
     SplitError,
-    annotation_items,
     crop_items,
     frame_split,
     read_split,
@@ -42,6 +41,19 @@ PUBLISHED = REAL_DATA / "hephaestus" / "train_test_split.json"
 
 def annotations(*records: dict[str, Any]) -> list[Annotation]:
     return [check_record(json.dumps(record).encode())[0] for record in records]
+
+
+def annotation_items(found: Iterable[Annotation]) -> pa.Table:
+    """What is split: a crop of the name of each annotation."""
+    rows = [
+        {
+            **{field: getattr(each, field) for field in ("unique_id", "frame", "primary", "secondary")},
+            "name": f"{each.unique_id}",
+            "deformation": bool(each.deformations),
+        }
+        for each in found
+    ]
+    return pa.Table.from_pylist(rows, crop_items([]).schema)
 
 
 def pairs(*days: tuple[str, str]) -> pa.Table:
