@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-torch_family='^(torch|triton|nvidia-.*|cuda-.*)=='
+torch_family='^(torch|torchvision|triton|nvidia-.*|cuda-.*)=='
 uv=$(realpath "${UV:-.venv/bin/uv}")
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -21,10 +21,10 @@ cat requirements/base.lock requirements/torch.lock >"$tmp/all.lock" 2>/dev/null 
 # Entries begin in the first column; their hashes and comments are indented.
 split() { awk -v family="$torch_family" -v torch="$1" '/^[^ ]/ { mine = ($0 ~ family) == torch } mine' "$tmp/all.lock"; }
 {
-  echo "# Every Python package but gdal and torch with its CUDA libraries. Made by scripts/lock.sh."
+  echo "# Every Python package but gdal, torch and torchvision with their CUDA libraries. Made by scripts/lock.sh."
   split 0
 } >requirements/base.lock
 {
-  echo "# torch and its CUDA libraries, which HEPH_TORCH_INDEX replaces. Made by scripts/lock.sh."
+  echo "# torch and torchvision with their CUDA libraries, which HEPH_TORCH_INDEX replaces. Made by scripts/lock.sh."
   split 1
 } >requirements/torch.lock

@@ -3,7 +3,7 @@
 # The Makefile calls it before every target; where nothing has changed it returns at once.
 #
 #   HEPH_PYTHON=<interpreter>  makes .venv with it (default: the first Python >= 3.11 on PATH)
-#   HEPH_TORCH_INDEX=<url>     takes torch from that package index, say one of CPU-only wheels, and not
+#   HEPH_TORCH_INDEX=<url>     takes torch and torchvision from that package index, say one of CPU-only wheels, not
 #                              from torch.lock; remembered in .venv, and an empty value goes back to the lock
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -130,8 +130,9 @@ install_locked() {
   say "installing $(cat "${locks[@]}" | grep -c '^[a-z]') Python packages, $size"
   uv_pip sync --require-hashes "${locks[@]}" || die "$network_help"
   [[ $torch_index ]] || return 0
-  say "installing torch from $torch_index"
-  uv_pip install --index "$torch_index" "$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/torch.lock)" ||
+  say "installing torch and torchvision from $torch_index"
+  mapfile -t torch < <(sed -n 's/^\(torch\(vision\)\?==[^ ]*\).*/\1/p' requirements/torch.lock)
+  uv_pip install --index "$torch_index" "${torch[@]}" ||
     die "no such torch in $torch_index: name another HEPH_TORCH_INDEX, or an empty one for the locked torch"
 }
 

@@ -49,7 +49,7 @@ def train_learners(
     import dagster as dg
 
     from heph_dagster.defs.gibs_assets import asset_key
-    from heph_dagster.models.days import Task
+    from heph_dagster.models.days.data import Task
 
     job = definitions.resolve_implicit_global_asset_job_def()
     graph = definitions.resolve_asset_graph()

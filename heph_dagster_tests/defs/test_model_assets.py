@@ -12,7 +12,7 @@ from heph_dagster.definitions import build_definitions
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import VIIRS
 from heph_dagster_tests.defs.test_colour_assets import metadata
-from heph_dagster_tests.models.conftest import make_days
+from heph_dagster_tests.models.days.conftest import make_days
 
 LEARNER = dg.AssetKey(["gibs", VIIRS, "models", "miscoloration", "random_forest"])
 OTHER = dg.AssetKey(["gibs", VIIRS, "models", "missing_data", "softmax"])

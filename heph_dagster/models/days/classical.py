@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.errors import HephError
-from heph_dagster.models.days import DayData, Part
+from heph_dagster.models.days.data import DayData, Part
 from heph_dagster.models.metrics import Metric, best_threshold, evaluate
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from heph_dagster.anomalies.splits import Split
-from heph_dagster.models.classical import (
+from heph_dagster.models.days.classical import (
     ForestParameters,
     LinearParameters,
     NetworkParameters,
     TrainingError,
     importances,
 )
-from heph_dagster.models.days import LayerDays, Task, load_days
+from heph_dagster.models.days.data import LayerDays, Task, load_days
+from heph_dagster.models.days.training import LEARNERS, Training, headline, model_name, train_days
 from heph_dagster.models.tracking import Tracking, TrackingError, Version
-from heph_dagster.models.training import LEARNERS, Training, headline, model_name, train_days
 
 QUICK = {
     "two_layer_network": NetworkParameters(epochs=5, hidden=10),

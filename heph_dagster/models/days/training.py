@@ -15,9 +15,10 @@ from heph_dagster.anomalies.splits import Split
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.preview import thumbnail
 from heph_dagster.gibs.raster import RasterError
-from heph_dagster.models import classical, figures
-from heph_dagster.models.classical import ForestParameters, LinearParameters, NetworkParameters, Trained
-from heph_dagster.models.days import DayData, LayerDays, Task, load_days
+from heph_dagster.models import figures
+from heph_dagster.models.days import classical
+from heph_dagster.models.days.classical import ForestParameters, LinearParameters, NetworkParameters, Trained
+from heph_dagster.models.days.data import DayData, LayerDays, Task, load_days
 from heph_dagster.models.metrics import Metric
 from heph_dagster.models.tracking import Tracking, Version
 

@@ -1,0 +1,1 @@
+"""Learners of interferograms: whether and where the ground has deformed, and how."""
