@@ -13,18 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster.anomalies.splits import Split
-from heph_dagster.errors import HephError
 from heph_dagster.models.days.data import DayData, Part
+from heph_dagster.models.errors import TrainingError
 from heph_dagster.models.metrics import Metric, best_threshold, evaluate
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
-
-
-class TrainingError(HephError):
-    """A training that led nowhere."""
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,10 @@ from heph_dagster.anomalies.label_table import labels_path, read_label_table
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import Split, read_splits
 from heph_dagster.anomalies.splitting import split_path
-from heph_dagster.errors import HephError
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.models.errors import DataError
 
 FEWEST_POSITIVES = 2
-
-
-class DataError(HephError):
-    """Days that nothing can be learned from."""
 
 
 class Task(StrEnum):

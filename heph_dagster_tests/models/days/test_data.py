@@ -12,7 +12,8 @@ from heph_dagster.anomalies.label_table import labels_path, read_labels, update_
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.anomalies.splitting import block_split, split_path, write_split
-from heph_dagster.models.days.data import DataError, LayerDays, Task, load_days
+from heph_dagster.models.days.data import LayerDays, Task, load_days
+from heph_dagster.models.errors import DataError
 from heph_dagster_tests.conftest import EPSG
 from heph_dagster_tests.models.days.conftest import BLOCKS, DAYS
 

@@ -12,11 +12,11 @@ from heph_dagster.models.days.classical import (
     ForestParameters,
     LinearParameters,
     NetworkParameters,
-    TrainingError,
     importances,
 )
 from heph_dagster.models.days.data import LayerDays, Task, load_days
 from heph_dagster.models.days.training import LEARNERS, Training, headline, model_name, train_days
+from heph_dagster.models.errors import TrainingError
 from heph_dagster.models.tracking import Tracking, TrackingError, Version
 
 QUICK = {
