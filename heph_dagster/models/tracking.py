@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heph_dagster import __version__
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.errors import HephError
+from heph_dagster.models.loop import RUN_FILE
 from heph_dagster.models.metrics import Metric
+from heph_dagster.models.serving import Predictor, save_predictor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,9 +73,18 @@ class Run:
         id: MLflow's ID of it.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    def __init__(self, uri: str, run_id: str) -> None:
         self.id = run_id
-        self._client = client
+        self._uri = uri
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        client: MlflowClient = _mlflow().MlflowClient(self._uri, self._uri)
+        return client
+
+    def __getstate__(self) -> dict[str, str]:
+        """Without its connection, so that a process of a training can record."""
+        return {"id": self.id, "_uri": self._uri}
 
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
         """Add figures of an epoch to the curves."""
@@ -115,7 +129,14 @@ class Tracking:
         self._client: MlflowClient = _mlflow().MlflowClient(uri, uri)
 
     @contextmanager
-    def run(self, experiment: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
+    def run(
+        self,
+        experiment: str,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str],
+        folder: Path | None = None,
+    ) -> Iterator[Run]:
         """A training in the block; it is recorded as failed if the block raises.
 
         Args:
@@ -123,55 +144,49 @@ class Tracking:
             name: Of this one.
             parameters: What it is told.
             tags: Where it comes from.
+            folder: Of the checkpoints of a training that may be stopped and go on, see
+                `heph_dagster.models.loop.checkpoints`: what goes on is recorded in the same run.
         """
         from mlflow.entities import Param, RunTag
 
         client = self._client
-        run = client.create_run(self._experiment(experiment), run_name=name)
-        client.log_batch(
-            run.info.run_id,
-            params=[Param(key, str(value)) for key, value in parameters.items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
-        )
+        run_id = self._begun(folder)
+        if run_id is None:
+            run_id = client.create_run(self._experiment(experiment), run_name=name).info.run_id
+            client.log_batch(run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        if folder is not None:
+            (folder / RUN_FILE).write_text(run_id, "utf-8")
         status = "FAILED"
         try:
-            yield Run(client, run.info.run_id)
+            yield Run(self.uri, run_id)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
             raise
         finally:
-            client.set_terminated(run.info.run_id, status)
+            client.set_terminated(run_id, status)
 
     def register(
-        self, run: Run, name: str, pipeline: Pipeline, example: NDArray[np.float32], tags: Mapping[str, str]
+        self, run: Run, name: str, model: Pipeline | Predictor, example: NDArray[Any], tags: Mapping[str, str]
     ) -> Version:
-        """Keep a pipeline as a new version of a model, which `mlflow.pyfunc` loads and whose output is probabilities.
+        """Keep a model as a new version, which `mlflow.pyfunc` loads and whose output is probabilities.
 
-        It is saved by skops, whose files run no code when they are loaded.
+        Nothing is pickled: scikit-learn's pipelines are saved by skops, other predictors as they save themselves.
 
         Args:
             run: Run that made it.
             name: Of the model.
-            pipeline: From features to probabilities.
-            example: Features of a few days.
+            model: What tells probabilities.
+            example: Inputs of a few cases.
             tags: Of the version.
         """
-        import sklearn
-
         with self._fluent() as mlflow:
-            signature = mlflow.models.infer_signature(example, pipeline.predict_proba(example))
             with mlflow.start_run(run_id=run.id):
-                info = mlflow.sklearn.log_model(
-                    pipeline,
-                    name="model",
-                    signature=signature,
-                    input_example=example,
-                    pyfunc_predict_fn="predict_proba",
-                    serialization_format="skops",
-                    skops_trusted_types=list(_TRUSTED),
-                    pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
-                )
+                if isinstance(model, Predictor):
+                    info = _log_predictor(mlflow, name, model, example)
+                else:
+                    info = _log_pipeline(mlflow, model, example)
             if not self._client.search_registered_models(f"name = '{name}'"):
                 self._client.create_registered_model(name)
             made = self._client.create_model_version(name, info.model_uri, run.id, tags=dict(tags))
@@ -202,31 +217,70 @@ class Tracking:
         self._client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
         return True
 
-    def predict(self, version: Version, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probability that each day is positive, as a registered version tells it.
+    def load(self, version: Version) -> Callable[[NDArray[Any]], NDArray[np.floating[Any]]]:
+        """What tells the probabilities of a registered version, as it was registered.
 
         Args:
             version: The version.
-            features: N x values.
 
         Raises:
-            TrackingError: The version cannot be loaded, or takes other features.
+            TrackingError: The version cannot be loaded. What is returned raises it, too, where it is given other inputs
+                than the version takes.
         """
         from mlflow import MlflowException
+
+        def told(error: Exception) -> TrackingError:
+            # MLflow tells all of the inputs before what is wrong with them.
+            why = str(error).rpartition("Error: ")[2]
+            return TrackingError(f"version {version.number} of {version.name} cannot be used ({why}): train it again")
 
         try:
             with self._fluent() as mlflow:
                 model = mlflow.pyfunc.load_model(version.uri)
-            return np.asarray(model.predict(features)[:, 1], np.float64)
-        except (MlflowException, OSError, ValueError) as error:
-            raise TrackingError(
-                f"version {version.number} of {version.name} cannot be used ({error}): train it again"
-            ) from error
+        except (MlflowException, HephError, OSError, ValueError) as error:
+            raise told(error) from error
+
+        def predict(inputs: NDArray[Any]) -> NDArray[np.floating[Any]]:
+            try:
+                return np.asarray(model.predict(inputs))
+            except (MlflowException, ValueError) as error:
+                raise told(error) from error
+
+        return predict
+
+    def predict(self, version: Version, inputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Probability that each case is positive, as a registered version of two classes tells it.
+
+        Args:
+            version: The version.
+            inputs: N x what it takes.
+
+        Raises:
+            TrackingError: The version cannot be loaded, or takes other inputs.
+        """
+        return np.asarray(self.load(version)(inputs)[:, 1], np.float64)
+
+    def tags(self, version: Version) -> dict[str, str]:
+        """The tags of a version."""
+        return dict(self._client.get_model_version(version.name, str(version.number)).tags)
 
     def tag(self, run_id: str, name: str) -> str | None:
         """A tag of a run."""
         value: str | None = self._client.get_run(run_id).data.tags.get(name)
         return value
+
+    def _begun(self, folder: Path | None) -> str | None:
+        """The run that a training of a folder is recorded in, begun anew; None if there is none."""
+        from mlflow import MlflowException
+
+        if folder is None or not (folder / RUN_FILE).exists():
+            return None
+        run_id = (folder / RUN_FILE).read_text("utf-8")
+        try:
+            self._client.update_run(run_id, "RUNNING")
+        except MlflowException:  # deleted, or in another store
+            return None
+        return run_id
 
     @contextmanager
     def _fluent(self) -> Iterator[Any]:
@@ -239,7 +293,9 @@ class Tracking:
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         try:
-            yield mlflow
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*type hints", UserWarning)  # of models made from this package
+                yield mlflow
         finally:
             mlflow.set_tracking_uri(before[_VARIABLES[0]])
             mlflow.set_registry_uri(before[_VARIABLES[1]])
@@ -256,6 +312,34 @@ class Tracking:
         # Without a place of its own, MLflow keeps files below the current folder.
         place = None if self._artifacts is None else (self._artifacts / name.replace("/", "_")).absolute().as_uri()
         return str(self._client.create_experiment(name, artifact_location=place))
+
+
+def _log_pipeline(mlflow: Any, pipeline: Pipeline, example: NDArray[Any]) -> Any:
+    import sklearn
+
+    return mlflow.sklearn.log_model(
+        pipeline,
+        name="model",
+        signature=mlflow.models.infer_signature(example, pipeline.predict_proba(example)),
+        input_example=example,
+        pyfunc_predict_fn="predict_proba",
+        serialization_format="skops",
+        skops_trusted_types=list(_TRUSTED),
+        pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
+    )
+
+
+def _log_predictor(mlflow: Any, name: str, predictor: Predictor, example: NDArray[Any]) -> Any:
+    with tempfile.TemporaryDirectory(prefix="heph-") as folder:
+        save_predictor(predictor, Path(folder) / predictor.kind)
+        return mlflow.pyfunc.log_model(
+            name=name.replace(".", "_"),
+            python_model=str(Path(__file__).with_name("served.py")),
+            artifacts={"network": str(Path(folder) / predictor.kind)},
+            signature=mlflow.models.infer_signature(example, predictor.predict(example)),
+            input_example=example,
+            pip_requirements=[f"heph-dagster=={__version__}"],
+        )
 
 
 def _mlflow() -> Any:
