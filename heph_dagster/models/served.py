@@ -25,10 +25,10 @@ class ServedNetwork(PythonModel):
         """Read the predictor."""
         self.predictor = load_predictor(Path(context.artifacts["network"]))
 
-    def predict(  # type: ignore[no-untyped-def]
+    def predict(
         self,
         context: PythonModelContext | None,
-        model_input,  # noqa: ANN001 - MLflow takes a type for a schema, and knows lists only
+        model_input: np.ndarray,  # the one type of arrays that MLflow knows
         params: dict[str, Any] | None = None,
     ) -> NDArray[np.float32]:
         """Probabilities, see `Predictor.predict`."""

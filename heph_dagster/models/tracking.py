@@ -293,9 +293,7 @@ class Tracking:
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".*type hints", UserWarning)  # of models made from this package
-                yield mlflow
+            yield mlflow
         finally:
             mlflow.set_tracking_uri(before[_VARIABLES[0]])
             mlflow.set_registry_uri(before[_VARIABLES[1]])
