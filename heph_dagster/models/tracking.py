@@ -66,6 +66,36 @@ class Version:
         return f"models:/{self.name}/{self.number}"
 
 
+class Loaded:
+    """A registered version in memory.
+
+    Attributes:
+        version: The version.
+        shape: Of what it takes: -1 for the number of cases, then the shape of one.
+    """
+
+    def __init__(self, version: Version, model: Any) -> None:
+        self.version = version
+        self._model = model
+        self.shape: tuple[int, ...] = tuple(model.metadata.get_input_schema().inputs[0].shape)
+
+    def predict(self, inputs: NDArray[Any]) -> NDArray[np.floating[Any]]:
+        """What the version tells of cases.
+
+        Args:
+            inputs: N x what it takes.
+
+        Raises:
+            TrackingError: It takes other inputs.
+        """
+        from mlflow import MlflowException
+
+        try:
+            return np.asarray(self._model.predict(inputs))
+        except (MlflowException, ValueError) as error:
+            raise _unusable(self.version, error) from error
+
+
 class Run:
     """A training that is recorded while it goes on.
 
@@ -217,36 +247,23 @@ class Tracking:
         self._client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
         return True
 
-    def load(self, version: Version) -> Callable[[NDArray[Any]], NDArray[np.floating[Any]]]:
-        """What tells the probabilities of a registered version, as it was registered.
+    def load(self, version: Version) -> Loaded:
+        """A registered version, ready to predict.
 
         Args:
             version: The version.
 
         Raises:
-            TrackingError: The version cannot be loaded. What is returned raises it, too, where it is given other inputs
-                than the version takes.
+            TrackingError: The version cannot be loaded.
         """
         from mlflow import MlflowException
-
-        def told(error: Exception) -> TrackingError:
-            # MLflow tells all of the inputs before what is wrong with them.
-            why = str(error).rpartition("Error: ")[2]
-            return TrackingError(f"version {version.number} of {version.name} cannot be used ({why}): train it again")
 
         try:
             with self._fluent() as mlflow:
                 model = mlflow.pyfunc.load_model(version.uri)
         except (MlflowException, HephError, OSError, ValueError) as error:
-            raise told(error) from error
-
-        def predict(inputs: NDArray[Any]) -> NDArray[np.floating[Any]]:
-            try:
-                return np.asarray(model.predict(inputs))
-            except (MlflowException, ValueError) as error:
-                raise told(error) from error
-
-        return predict
+            raise _unusable(version, error) from error
+        return Loaded(version, model)
 
     def predict(self, version: Version, inputs: NDArray[Any]) -> NDArray[np.float64]:
         """Probability that each case is positive, as a registered version of two classes tells it.
@@ -258,16 +275,21 @@ class Tracking:
         Raises:
             TrackingError: The version cannot be loaded, or takes other inputs.
         """
-        return np.asarray(self.load(version)(inputs)[:, 1], np.float64)
+        return np.asarray(self.load(version).predict(inputs)[:, 1], np.float64)
+
+    def read(self, run_id: str, name: str) -> Any:
+        """The plain values that a run keeps as `{name}.json`; None if it keeps none."""
+        from mlflow import MlflowException
+
+        try:
+            with self._fluent() as mlflow:
+                return mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}.json")
+        except (MlflowException, OSError):
+            return None
 
     def tags(self, version: Version) -> dict[str, str]:
         """The tags of a version."""
         return dict(self._client.get_model_version(version.name, str(version.number)).tags)
-
-    def tag(self, run_id: str, name: str) -> str | None:
-        """A tag of a run."""
-        value: str | None = self._client.get_run(run_id).data.tags.get(name)
-        return value
 
     def _begun(self, folder: Path | None) -> str | None:
         """The run that a training of a folder is recorded in, begun anew; None if there is none."""
@@ -310,6 +332,12 @@ class Tracking:
         # Without a place of its own, MLflow keeps files below the current folder.
         place = None if self._artifacts is None else (self._artifacts / name.replace("/", "_")).absolute().as_uri()
         return str(self._client.create_experiment(name, artifact_location=place))
+
+
+def _unusable(version: Version, error: Exception) -> TrackingError:
+    # MLflow tells all of the inputs before what is wrong with them.
+    why = str(error).rpartition("Error: ")[2]
+    return TrackingError(f"version {version.number} of {version.name} cannot be used ({why}): train it again")
 
 
 def _log_pipeline(mlflow: Any, pipeline: Pipeline, example: NDArray[Any]) -> Any:
