@@ -93,9 +93,12 @@ def test_errors_are_a_line(tmp_path: Path, arguments: list[str], message: str) -
 
 
 def test_an_archive_is_synthesized(tmp_path: Path) -> None:
-    result = heph("archive", "synthesize", tmp_path / "a", "--days", 1, "--level", 0, "--layer", VIIRS, "--workers", 1)
-    assert "1 days of 1 layers" in result.stdout
+    options = ("--days", 1, "--level", 0, "--layer", VIIRS, "--workers", 1)
+    result = heph("archive", "synthesize", tmp_path / "a", *options)
+    assert "1 days of 1 layers with 1 anomalies" in result.stdout
     assert len(list((tmp_path / "a").glob("4326/2024-03-30/*.mrf"))) == 1
+    result = heph("archive", "synthesize", tmp_path / "b", *options, "--anomalous", 10)
+    assert "1 days of 1 layers with 2 anomalies" in result.stdout
 
 
 def test_a_range_runs(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,9 +56,23 @@ def import_(image: Path, layer_name: str, day: date, epsg: int, level: int | Non
     help="Finest level; 2 is 2560 x 1280 px.",
 )
 @click.option("--layer", "names", multiple=True, help="Layers to make; a MODIS layer brings its no-data layer along.")
+@click.option(
+    "--anomalous",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 10),
+    help="How many of ten days carry anomalies, every second of them two.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 def synthesize(
-    out: Path, days: int, seed: int, start: date, level: int, names: tuple[str, ...], workers: int | None
+    out: Path,
+    days: int,
+    seed: int,
+    start: date,
+    level: int,
+    names: tuple[str, ...],
+    anomalous: int,
+    workers: int | None,
 ) -> None:
     """Make an archive OUT of synthetic days, anomalies and their exact masks included."""
     from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS
@@ -76,6 +90,7 @@ def synthesize(
             catalogue,
             seed=seed,
             level=level,
+            anomalous=anomalous,
             workers=workers,
             on_day=lambda _: bar.update(1),
         )

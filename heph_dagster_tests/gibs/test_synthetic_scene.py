@@ -286,6 +286,23 @@ def test_any_month_has_eight_anomalous_days_and_all_kinds(seed, first, layer):
     assert all(len(set(kinds)) == len(kinds) for kinds in dealt)
 
 
+@pytest.mark.parametrize(
+    ("anomalous", "counts"), [(1, [1]), (4, [1, 1, 2, 2]), (7, [1] * 4 + [2] * 3), (10, [1, 2] * 5)]
+)
+def test_so_many_days_of_ten_carry_anomalies(anomalous, counts):
+    first = dt.date.fromordinal(DAY.toordinal() // 10 * 10)
+    for block in range(5):
+        days = [first + dt.timedelta(days=10 * block + i) for i in range(10)]
+        dealt = [len(schedule(SNPP, day, seed=3, anomalous=anomalous)) for day in days]
+        assert sorted(number for number in dealt if number) == sorted(counts)
+
+
+@pytest.mark.parametrize("anomalous", [0, 11])
+def test_no_block_has_fewer_than_one_or_more_than_ten_anomalous_days(anomalous):
+    with pytest.raises(ValueError, match=f"{anomalous} anomalous days are not within 1 to 10"):
+        schedule(SNPP, DAY, seed=3, anomalous=anomalous)
+
+
 def test_schedule_differs_by_layer_and_seed():
     days = [DAY + dt.timedelta(days=i) for i in range(60)]
     decks = {tuple(schedule(layer, day, seed=seed) for day in days) for layer in (TERRA, SNPP) for seed in (0, 1)}
@@ -296,6 +313,8 @@ def test_day_carries_what_it_is_dealt():
     day = next(d for i in range(10) if len(schedule(TERRA, d := DAY + dt.timedelta(days=i), seed=5)) == 2)
     scene = render_day(TERRA, day, seed=5, level=0)
     assert tuple(anomaly.kind for anomaly in scene.anomalies) == schedule(TERRA, day, seed=5)
+    many = render_day(TERRA, day, seed=5, level=0, anomalous=9)
+    assert tuple(anomaly.kind for anomaly in many.anomalies) == schedule(TERRA, day, seed=5, anomalous=9)
 
 
 def test_measure_of_a_known_box():

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 BLOCK_DAYS = 10
-_ANOMALIES_OF_BLOCK = (1, 1, 2, 2)  # on four of its ten days
+ANOMALOUS_DAYS = 4
+"""How many days of a block carry anomalies, unless somebody asks for another number."""
 
 
 class Kind(StrEnum):
@@ -115,35 +116,39 @@ def random_of(seed: int, day: dt.date, layer: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, day.toordinal(), zlib.crc32(layer.encode())]))
 
 
-def schedule(layer: str, day: dt.date, *, seed: int) -> tuple[Kind, ...]:
+def schedule(layer: str, day: dt.date, *, seed: int, anomalous: int = ANOMALOUS_DAYS) -> tuple[Kind, ...]:
     """Kinds of anomalies that a day is dealt.
 
-    Of each block of ten days (by proleptic ordinal) four carry anomalies, two of them two. The kinds are
-    dealt in turn from a list shuffled by seed and layer, six per block: any 30 days in a row hold two whole
-    blocks, hence at least 8 such days and every kind.
+    Of each block of ten days (by proleptic ordinal) some carry anomalies, every second of them two. The kinds are
+    dealt in turn from a list shuffled by seed and layer: with four such days, six anomalies per block, any 30 days in
+    a row hold two whole blocks, hence at least 8 such days and every kind.
 
     Args:
         layer: GIBS identifier.
         day: Day.
         seed: Non-negative.
+        anomalous: How many days of a block carry anomalies, 1 to 10.
 
     Returns:
         None, one or two kinds.
 
     Raises:
-        ValueError: The seed is negative.
+        ValueError: The seed is negative, or no block has so many days.
     """
     _check(seed)
+    if not 1 <= anomalous <= BLOCK_DAYS:
+        raise ValueError(f"{anomalous} anomalous days are not within 1 to {BLOCK_DAYS}")
+    dealt = sorted(1 + turn % 2 for turn in range(anomalous))
     block, place = divmod(day.toordinal(), BLOCK_DAYS)
     key = zlib.crc32(layer.encode())
     deck = np.random.default_rng(np.random.SeedSequence([seed, key])).permutation(len(DEALT))
     rng = np.random.default_rng(np.random.SeedSequence([seed, block, key, BLOCK_DAYS]))
-    places = np.sort(rng.choice(BLOCK_DAYS, len(_ANOMALIES_OF_BLOCK), replace=False)).tolist()
-    counts = rng.permutation(_ANOMALIES_OF_BLOCK).tolist()
+    places = np.sort(rng.choice(BLOCK_DAYS, anomalous, replace=False)).tolist()
+    counts = rng.permutation(dealt).tolist()
     if place not in places:
         return ()
     turn = places.index(place)
-    first = block * sum(_ANOMALIES_OF_BLOCK) + sum(counts[:turn])
+    first = block * sum(dealt) + sum(counts[:turn])
     return tuple(DEALT[deck[(first + i) % len(DEALT)]] for i in range(counts[turn]))
 
 

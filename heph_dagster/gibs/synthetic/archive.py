@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,9 +23,9 @@ from numpy.typing import NDArray
 from heph_dagster.files import replacing
 from heph_dagster.gibs.archive import encode, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
-from heph_dagster.gibs.synthetic.anomalies import Anomaly
+from heph_dagster.gibs.synthetic.anomalies import ANOMALOUS_DAYS, Anomaly
 from heph_dagster.gibs.synthetic.fires import render_fires
-from heph_dagster.gibs.synthetic.scene import render_day
+from heph_dagster.gibs.synthetic.scene import SyntheticDay, render_day
 
 DEFAULT_LAYERS = ("VIIRS_SNPP_CorrectedReflectance_TrueColor", "MODIS_Terra_CorrectedReflectance_TrueColor")
 EPSG = 4326
@@ -57,6 +58,7 @@ def synthesize(
     *,
     seed: int,
     level: int,
+    anomalous: int = ANOMALOUS_DAYS,
     workers: int | None = None,
     on_day: Callable[[SyntheticFiles], None] = lambda _: None,
 ) -> list[SyntheticFiles]:
@@ -69,6 +71,7 @@ def synthesize(
         catalogue: Where the no-data layers are looked up.
         seed: Seed.
         level: Finest level.
+        anomalous: How many of ten days carry anomalies, 1 to 10.
         workers: Processes; one per core by default.
         on_day: Called with each day as it is done.
 
@@ -86,8 +89,9 @@ def synthesize(
             )
     # Layers of an instrument share their no-data layer: the first of them makes it.
     first_user = {layer.no_data_layer: layer for layer in reversed(layers)}
+    made_how = _Making(seed, level, anomalous)
     jobs = [
-        (root, layer, catalogue[name] if name is not None and layer is first_user[name] else None, day, seed, level)
+        (root, layer, catalogue[name] if name is not None and layer is first_user[name] else None, day, made_how)
         for layer in layers
         for name in (layer.no_data_layer,)
         for day in days
@@ -108,17 +112,30 @@ def truth_paths(mosaic: Path) -> tuple[Path, Path]:
     return mosaic.with_suffix(".truth.png"), mosaic.with_suffix(".truth.json")
 
 
-def _make_day(root: Path, layer: Layer, no_data: Layer | None, day: date, seed: int, level: int) -> SyntheticFiles:
-    if layer.kind == "fires":
-        image = render_fires(layer.identifier, day, seed=seed, level=level)
-        return SyntheticFiles(layer.identifier, day, write_day(root, layer, EPSG, day, image), ())
-    scene = render_day(layer.identifier, day, seed=seed, level=level)
-    mosaic = write_day(root, layer, EPSG, day, scene.image)
+def write_truth(mosaic: Path, scene: SyntheticDay) -> None:
+    """Write the truth of a day beside its mosaic."""
     raster, records = truth_paths(mosaic)
     with replacing(raster) as part:
         part.write_bytes(encode(scene.truth, "png"))
     with replacing(records) as part:
         part.write_text(json.dumps([anomaly.to_dict() for anomaly in scene.anomalies], indent=2) + "\n", "utf-8")
+
+
+class _Making(NamedTuple):
+    """How days are made; see `synthesize`."""
+
+    seed: int
+    level: int
+    anomalous: int
+
+
+def _make_day(root: Path, layer: Layer, no_data: Layer | None, day: date, how: _Making) -> SyntheticFiles:
+    if layer.kind == "fires":
+        image = render_fires(layer.identifier, day, seed=how.seed, level=how.level)
+        return SyntheticFiles(layer.identifier, day, write_day(root, layer, EPSG, day, image), ())
+    scene = render_day(layer.identifier, day, seed=how.seed, level=how.level, anomalous=how.anomalous)
+    mosaic = write_day(root, layer, EPSG, day, scene.image)
+    write_truth(mosaic, scene)
     if no_data is not None:
         lacking: NDArray[np.uint8] = (~scene.expected_data).astype(np.uint8)
         write_day(root, no_data, EPSG, day, lacking, NO_DATA_PALETTE)

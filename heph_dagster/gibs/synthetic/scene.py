@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from heph_dagster.gibs.orbit import Satellite, satellite_of
 from heph_dagster.gibs.sun import eclipse_obscuration_grid
 from heph_dagster.gibs.swath import Coverage, coverage
-from heph_dagster.gibs.synthetic.anomalies import ECLIPSE_BLACK_CODE, Anomaly, Kind, random_of, schedule
+from heph_dagster.gibs.synthetic.anomalies import (
+    ANOMALOUS_DAYS,
+    ECLIPSE_BLACK_CODE,
+    Anomaly,
+    Kind,
+    random_of,
+    schedule,
+)
 from heph_dagster.gibs.synthetic.canvas import Field, Strip, land, strips
 from heph_dagster.gibs.synthetic.clouds import Clouds, clouds, cover
 from heph_dagster.gibs.synthetic.damage import Damage, Planner
@@ -53,7 +60,15 @@ class SyntheticDay:
     anomalies: tuple[Anomaly, ...]
 
 
-def render_day(layer: str, day: dt.date, *, seed: int, level: int, kinds: Sequence[Kind] | None = None) -> SyntheticDay:
+def render_day(
+    layer: str,
+    day: dt.date,
+    *,
+    seed: int,
+    level: int,
+    kinds: Sequence[Kind] | None = None,
+    anomalous: int = ANOMALOUS_DAYS,
+) -> SyntheticDay:
     """Paint one day of a layer.
 
     The weather depends on seed and day alone, so that all layers of a day show the same clouds; anomalies
@@ -66,6 +81,7 @@ def render_day(layer: str, day: dt.date, *, seed: int, level: int, kinds: Sequen
         level: Zoom level, 0 (640 x 320 px) to 8; made for 0 to 4.
         kinds: Anomalies to have, instead of those that `schedule` deals to the day. An eclipse comes by
             itself.
+        anomalous: How many of ten days `schedule` deals anomalies to.
 
     Returns:
         Image, expected data and truth.
@@ -78,7 +94,7 @@ def render_day(layer: str, day: dt.date, *, seed: int, level: int, kinds: Sequen
     if not 0 <= level <= _MAX_LEVEL:
         raise ValueError(f"level {level} is not within 0 to {_MAX_LEVEL}")
     if kinds is None:
-        kinds = schedule(layer, day, seed=seed)
+        kinds = schedule(layer, day, seed=seed, anomalous=anomalous)
     painter = _Painter.of(layer, satellite, day, seed, Planner(satellite, day, random_of(seed, day, layer)).plan(kinds))
     world = Strip(level)
     image = np.empty((*world.shape, 3), dtype=np.uint8)
