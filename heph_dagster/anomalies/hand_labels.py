@@ -88,20 +88,34 @@ def read_hand_labels(path: Path) -> dict[date, HandLabel]:
 
 
 def label_day(root: Path, layer: Layer, epsg: int, day: date, codes: Sequence[Label]) -> None:
-    """Store a person's label of a day in place of an earlier one; an imported day keeps its split.
+    """Store a person's label of a day in place of an earlier one; see `label_days`."""
+    label_days(root, layer, epsg, {day: codes}, "heph label")
+
+
+def label_days(root: Path, layer: Layer, epsg: int, codes: Mapping[date, Sequence[Label]], origin: str) -> None:
+    """Store labels of days in place of earlier ones, all of them or none; an imported day keeps its split.
+
+    Args:
+        root: Data root.
+        layer: The layer.
+        epsg: Projection.
+        codes: Label codes of each day.
+        origin: Where they come from.
 
     Raises:
-        ValueError: The layer has no such day or projection, or the codes contradict each other.
+        ValueError: The layer has no such day or projection, or the codes of a day contradict each other.
         HandLabelsError: The file of hand labels cannot be read.
     """
     layer.grid(epsg)
-    _check_day(layer, day)
-    _check_codes(codes)
+    for day, given in codes.items():
+        _check_day(layer, day)
+        _check_codes(given)
     path = hand_labels_path(root, epsg, layer)
     with locked(path):
-        labels = read_hand_labels(path)
-        split = labels[day].split if day in labels else None
-        labels[day] = HandLabel(tuple(codes), split, datetime.now(UTC), "heph label")
+        labels, now = read_hand_labels(path), datetime.now(UTC)
+        for day, given in codes.items():
+            split = labels[day].split if day in labels else None
+            labels[day] = HandLabel(tuple(given), split, now, origin)
         _write(path, labels)
 
 
