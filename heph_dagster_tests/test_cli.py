@@ -99,6 +99,9 @@ def test_an_archive_is_synthesized(tmp_path: Path) -> None:
     assert len(list((tmp_path / "a").glob("4326/2024-03-30/*.mrf"))) == 1
     result = heph("archive", "synthesize", tmp_path / "b", *options, "--anomalous", 10)
     assert "1 days of 1 layers with 2 anomalies" in result.stdout
+    result = heph("archive", "label", tmp_path / "b", "--layer", VIIRS)
+    assert result.stdout == f"{tmp_path / 'b'}: 1 days of {VIIRS} labelled\n"
+    assert len(list((tmp_path / "b").glob("4326/2024-03-30/*.hand_mask.png"))) == 1
 
 
 def test_a_range_runs(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

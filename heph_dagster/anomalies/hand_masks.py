@@ -1,7 +1,7 @@
 """Masks that people painted over days: `{root}/{EPSG}/{YYYY-MM-DD}/{Layer}.hand_mask.png`, a class number per pixel.
 
-Classes are 0 valid, 1 missing and 2 miscoloured, where both missing; 255 is no data where none were expected. A mask may
-have another size than the mosaic, as long as it shows the whole of it.
+Classes are 0 valid, 1 missing and 2 miscoloured, where both missing; 255 is no data where none were expected. A mask
+may have another size than the mosaic, as long as it shows the whole of it.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ _CLASSES = {Label.MISSING_UNEXPECTED: PixelClass.MISSING, Label.MISCOLOURED: Pix
 def take_truth(root: Path, layer: Layer, epsg: int) -> list[date]:
     """Store the truth of a layer's synthetic days as hand labels and hand masks, in place of earlier ones.
 
-    Missing data and wrong colours are classes of the mask. Warped places are valid in it, and so is the moon's shadow, its
-    black core too: that there is no light says the day, not the pixel. What is not observed as expected stays so.
+    Missing data and wrong colours are classes of the mask. Warped places are valid in it, and so is the moon's shadow,
+    its black core too, as polar night is: nothing is lost there.
 
     Args:
         root: Data root, or archive.

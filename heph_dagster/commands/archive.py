@@ -75,7 +75,7 @@ def synthesize(
     workers: int | None,
 ) -> None:
     """Make an archive OUT of synthetic days, anomalies and their exact masks included."""
-    from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS
+    from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS, Recipe
     from heph_dagster.gibs.synthetic.archive import synthesize as make
     from heph_dagster.settings import Settings
 
@@ -88,9 +88,7 @@ def synthesize(
             chosen,
             wanted,
             catalogue,
-            seed=seed,
-            level=level,
-            anomalous=anomalous,
+            Recipe(seed, level, anomalous),
             workers=workers,
             on_day=lambda _: bar.update(1),
         )
@@ -98,3 +96,21 @@ def synthesize(
     click.echo(
         f"{out}: {len(made)} days of {len(chosen)} layers with {anomalies} anomalies; serve it with: heph serve {out}"
     )
+
+
+@archive.command("label")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--layer", "names", multiple=True, required=True, help="Layers whose days are labelled.")
+def label(directory: Path, names: tuple[str, ...]) -> None:
+    """Store the truth of the synthetic days of DIRECTORY as hand labels and hand masks, in place of earlier ones.
+
+    DIRECTORY is a data root then: with HEPH_DATA_DIR set to it, learners can be trained on its days.
+    """
+    from heph_dagster.anomalies.synthetic_truth import take_truth
+    from heph_dagster.gibs.synthetic.archive import EPSG
+    from heph_dagster.settings import Settings
+
+    catalogue = Settings().catalogue()
+    for name in names:
+        days = take_truth(directory, catalogue[name], EPSG)
+        click.echo(f"{directory}: {len(days)} days of {catalogue[name].identifier} labelled")

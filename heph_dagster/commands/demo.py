@@ -39,7 +39,7 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
     from heph_dagster.gibs.archive import mosaic_path
     from heph_dagster.gibs.server import running_server
     from heph_dagster.gibs.server.run import free_port
-    from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS, EPSG, synthesize
+    from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS, EPSG, Recipe, synthesize
 
     started = time.perf_counter()
     _clear(root)
@@ -48,7 +48,7 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
     layers = [catalogue[name] for name in DEFAULT_LAYERS]
     archive = root / ARCHIVE
     with counting("Synthesizing days", days * len(layers)) as advance:
-        made = synthesize(archive, layers, wanted, catalogue, seed=seed, level=_LEVEL, on_day=lambda _: advance())
+        made = synthesize(archive, layers, wanted, catalogue, Recipe(seed, _LEVEL), on_day=lambda _: advance())
     summary = DemoSummary(seed, wanted[0], wanted[-1], _LEVEL, time.perf_counter() - started)
     with running_server(archive, catalogue, port=free_port(_PORT)) as url:
         settings = _configure(root, url)

@@ -60,7 +60,6 @@ def label(
     help="Take in hand labels: gibs-ml's text file, or a .csv with the columns date and codes.",
 )
 @click.option("--replace", is_flag=True, help="Replace hand labels that the file contradicts.")
-@click.option("--truth", is_flag=True, help="Take in the truth of synthetic days: hand labels and hand masks.")
 @click.option("--disagreements", is_flag=True, help="Only days whose hand and automatic labels differ.")
 @click.option("--eclipse-is-missing", is_flag=True, help="Count data that an eclipse made black (code 5) as missing.")
 @options.epsg
@@ -73,7 +72,6 @@ def labels(
     output_dir: Path | None,
     *,
     replace: bool,
-    truth: bool,
     disagreements: bool,
     eclipse_is_missing: bool,
     as_json: bool,
@@ -84,19 +82,12 @@ def labels(
     """
     from heph_dagster.anomalies.hand_labels import import_labels
     from heph_dagster.anomalies.label_table import label_rows
-    from heph_dagster.anomalies.synthetic_truth import take_truth
     from heph_dagster.settings import Settings
 
     settings = Settings()
     root, layer = output_dir or settings.data_dir, settings.catalogue()[layer_name]
     if replace and source is None:
         raise ValueError("--replace goes with --import")
-    if truth and source is not None:
-        raise ValueError("--truth and --import exclude each other: labels come from one of them")
-    if truth:
-        taken = take_truth(root, layer, epsg)
-        if not as_json:
-            click.echo(f"{root}: truth of {len(taken)} days taken")
     imported = None if source is None else import_labels(root, layer, epsg, source, replace=replace)
     rows = label_rows(root, layer, epsg, eclipse_is_missing=eclipse_is_missing)
     if not rows:

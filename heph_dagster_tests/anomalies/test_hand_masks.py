@@ -46,13 +46,11 @@ def test_a_mask_is_read_as_it_was_written(tmp_path: Path, viirs: Layer) -> None:
 
 def test_other_classes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
-    with pytest.raises(
-        ValueError, match=r"mask.png has the class 3: classes are 0 valid, 1 missing, 2 miscoloured, 255"
-    ):
+    with pytest.raises(ValueError, match=r"mask\.png has the class 3: classes are 0 valid, 1 missing, 2 mis"):
         write_hand_mask(path, np.full((2, 2), 3, np.uint8))
     with pytest.raises(ValueError, match="should have one band of class numbers, not 3"):
         write_hand_mask(path, np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(FileNotFoundError, match="mask.png is not there"):
+    with pytest.raises(FileNotFoundError, match=r"mask\.png is not there"):
         read_hand_mask(path)
 
 
@@ -83,9 +81,7 @@ def test_neither_truth_nor_mask_upset_checks_and_go_with_no_image(archive: Path,
 
 
 def test_without_truth_there_is_nothing_to_take(tmp_path: Path, viirs: Layer) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"has no synthetic days of VIIRS_.*: heph archive synthesize makes some"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"has no synthetic days of VIIRS_.*: heph archive synthesize"):
         take_truth(tmp_path, viirs, EPSG)
 
 

@@ -88,14 +88,3 @@ def test_what_is_wrong_is_said() -> None:
     assert f"Error: {VIIRS} has no hand label of 2020-09-25 below " in error
     assert f"has no labels of {VIIRS}: heph run makes some" in heph("labels", VIIRS, code=1).output
     assert "--replace goes with --import" in heph("labels", VIIRS, "--replace", code=1).output
-
-
-def test_the_truth_of_synthetic_days_is_taken(tmp_path: Path) -> None:
-    out = tmp_path / "archive"
-    heph("archive", "synthesize", out, "--days", 1, "--level", 0, "--layer", VIIRS, "--workers", 1, "--anomalous", 10)
-    lines = heph("labels", VIIRS, "--truth", "--output_dir", out).stdout.splitlines()
-    assert lines[0] == f"{out}: truth of 1 days taken"
-    assert lines[2].startswith("2024-03-30  hand ")
-    assert len(list(out.glob("4326/2024-03-30/*.hand_mask.png"))) == 1
-    result = heph("labels", VIIRS, "--truth", "--import", __file__, "--output_dir", out, code=1)
-    assert "--truth and --import exclude each other" in result.output

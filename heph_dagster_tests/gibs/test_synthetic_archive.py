@@ -13,7 +13,7 @@ from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Catalogue
 from heph_dagster.gibs.raster import read_palette, read_pixels
 from heph_dagster.gibs.synthetic import render_day
-from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE, synthesize, truth_paths
+from heph_dagster.gibs.synthetic.archive import NO_DATA_PALETTE, Recipe, synthesize, truth_paths
 from heph_dagster.gibs.synthetic.canvas import land
 from heph_dagster.gibs.synthetic.fires import render_fires
 from heph_dagster_tests.conftest import EPSG, FIRES, NO_DATA, TERRA
@@ -30,18 +30,18 @@ def contents(root: Path) -> dict[str, bytes]:
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(tmp_path: Path, catalogue: Catalogue) -> None:
     layers = [catalogue[TERRA], catalogue[FALSE_COLOUR]]
     for workers in (1, 2):
-        made = synthesize(tmp_path / f"{workers}", layers, DAYS, catalogue, seed=5, level=0, workers=workers)
+        made = synthesize(tmp_path / f"{workers}", layers, DAYS, catalogue, Recipe(5, 0), workers=workers)
         assert [(files.layer, files.day) for files in made] == [
             (layer.identifier, day) for layer in layers for day in DAYS
         ]
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     # Another seed into the same folder replaces all of it, the no-data layer included.
-    synthesize(tmp_path / "1", layers[:1], DAYS[:1], catalogue, seed=6, level=1, workers=1)
+    synthesize(tmp_path / "1", layers[:1], DAYS[:1], catalogue, Recipe(6, 1), workers=1)
     assert read_pixels(mosaic_path(tmp_path / "1", EPSG, DAYS[0], catalogue[NO_DATA])).shape == (640, 1280)
 
 
 def test_the_truth_and_the_no_data_layer_stand_beside_each_day(tmp_path: Path, catalogue: Catalogue) -> None:
-    (files,) = synthesize(tmp_path, [catalogue[TERRA]], DAYS[1:], catalogue, seed=5, level=1, workers=1)
+    (files,) = synthesize(tmp_path, [catalogue[TERRA]], DAYS[1:], catalogue, Recipe(5, 1), workers=1)
     scene = render_day(TERRA, DAYS[1], seed=5, level=1)
     raster, records = truth_paths(files.mosaic)
     np.testing.assert_array_equal(read_pixels(raster), scene.truth)
@@ -54,7 +54,7 @@ def test_the_truth_and_the_no_data_layer_stand_beside_each_day(tmp_path: Path, c
 
 
 def test_fires_burn_on_land_and_differ_from_day_to_day(tmp_path: Path, catalogue: Catalogue) -> None:
-    made = synthesize(tmp_path, [catalogue[FIRES]], DAYS, catalogue, seed=5, level=1, workers=1)
+    made = synthesize(tmp_path, [catalogue[FIRES]], DAYS, catalogue, Recipe(5, 1), workers=1)
     first, second = (read_pixels(files.mosaic) for files in made)
     assert first.shape == (640, 1280, 4)
     burning = first[..., 3] == 255
@@ -74,4 +74,4 @@ def test_other_kinds_of_layers_are_refused(tmp_path: Path, catalogue: Catalogue)
     with pytest.raises(
         ValueError, match="MODIS_Terra_Data_No_Data cannot be synthesized; layers of corrected reflectance"
     ):
-        synthesize(tmp_path, [catalogue[NO_DATA]], DAYS, catalogue, seed=0, level=0)
+        synthesize(tmp_path, [catalogue[NO_DATA]], DAYS, catalogue, Recipe(0, 0))

@@ -14,7 +14,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,6 +30,21 @@ DEFAULT_LAYERS = ("VIIRS_SNPP_CorrectedReflectance_TrueColor", "MODIS_Terra_Corr
 EPSG = 4326
 NO_DATA_PALETTE = ((0, 0, 0, 0), (202, 170, 86, 255))
 """Palette of GIBS's no-data layers: transparent where there are data, brown where there are none."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How synthetic days are made.
+
+    Attributes:
+        seed: Non-negative; the same seed gives the same bytes.
+        level: Finest level.
+        anomalous: How many of ten days carry anomalies, 1 to 10, every second of them two.
+    """
+
+    seed: int
+    level: int
+    anomalous: int = ANOMALOUS_DAYS
 
 
 @dataclass(frozen=True)
@@ -55,10 +69,8 @@ def synthesize(
     layers: Sequence[Layer],
     days: Sequence[date],
     catalogue: Catalogue,
+    recipe: Recipe,
     *,
-    seed: int,
-    level: int,
-    anomalous: int = ANOMALOUS_DAYS,
     workers: int | None = None,
     on_day: Callable[[SyntheticFiles], None] = lambda _: None,
 ) -> list[SyntheticFiles]:
@@ -69,9 +81,7 @@ def synthesize(
         layers: Layers of corrected reflectance and of fires; the no-data layer of a MODIS layer is made with it.
         days: The days.
         catalogue: Where the no-data layers are looked up.
-        seed: Seed.
-        level: Finest level.
-        anomalous: How many of ten days carry anomalies, 1 to 10.
+        recipe: How they are made.
         workers: Processes; one per core by default.
         on_day: Called with each day as it is done.
 
@@ -89,9 +99,8 @@ def synthesize(
             )
     # Layers of an instrument share their no-data layer: the first of them makes it.
     first_user = {layer.no_data_layer: layer for layer in reversed(layers)}
-    made_how = _Making(seed, level, anomalous)
     jobs = [
-        (root, layer, catalogue[name] if name is not None and layer is first_user[name] else None, day, made_how)
+        (root, layer, catalogue[name] if name is not None and layer is first_user[name] else None, day, recipe)
         for layer in layers
         for name in (layer.no_data_layer,)
         for day in days
@@ -121,19 +130,11 @@ def write_truth(mosaic: Path, scene: SyntheticDay) -> None:
         part.write_text(json.dumps([anomaly.to_dict() for anomaly in scene.anomalies], indent=2) + "\n", "utf-8")
 
 
-class _Making(NamedTuple):
-    """How days are made; see `synthesize`."""
-
-    seed: int
-    level: int
-    anomalous: int
-
-
-def _make_day(root: Path, layer: Layer, no_data: Layer | None, day: date, how: _Making) -> SyntheticFiles:
+def _make_day(root: Path, layer: Layer, no_data: Layer | None, day: date, recipe: Recipe) -> SyntheticFiles:
     if layer.kind == "fires":
-        image = render_fires(layer.identifier, day, seed=how.seed, level=how.level)
+        image = render_fires(layer.identifier, day, seed=recipe.seed, level=recipe.level)
         return SyntheticFiles(layer.identifier, day, write_day(root, layer, EPSG, day, image), ())
-    scene = render_day(layer.identifier, day, seed=how.seed, level=how.level, anomalous=how.anomalous)
+    scene = render_day(layer.identifier, day, seed=recipe.seed, level=recipe.level, anomalous=recipe.anomalous)
     mosaic = write_day(root, layer, EPSG, day, scene.image)
     write_truth(mosaic, scene)
     if no_data is not None:
