@@ -165,7 +165,7 @@ def search(
         black = samples <= JPEG_BLACK
         expectation = expect(black.view(np.uint8), satellite, day, zenith.result())
         found = find_holes(image, no_data_layer, expectation, classes, workers, side)
-    shadow = _shadow(satellite, day)
+    shadow = moon_shadow(satellite, day)
     holes = [_hole(runs, size, shadow) for runs in found.holes.split()]
     return MissingData(
         size=size,
@@ -249,7 +249,7 @@ def _codes(holes: list[Hole], gaps_km2: float, *, dimmed: bool) -> tuple[Label, 
     return tuple(sorted(codes)) or (Label.NORMAL,)
 
 
-def _shadow(satellite: str, day: date) -> NDArray[np.float32] | None:
+def moon_shadow(satellite: str, day: date) -> NDArray[np.float32] | None:
     """Share of the sun that the moon covers where and when each place is imaged: 640 x 1280; None if that is little."""
     if not may_eclipse(day, -DAY_S / 4, DAY_S * 5 / 4):
         return None

@@ -9,7 +9,8 @@ from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.reports import in_own_words, picture
 from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.classical import ForestParameters, LinearParameters, NetworkParameters
-from heph_dagster.models.days.data import LayerDays, Task
+from heph_dagster.models.days.data import Task
+from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.days.training import LEARNERS, headline, train_days
 from heph_dagster.settings import ActiveLayer
 

@@ -41,6 +41,17 @@ def confusions(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: 
     return counts
 
 
+def iou(counts: Confusions) -> NDArray[np.float64]:
+    """IoU of each class over the pixels of one confusion matrix, K; NaN where a class is neither there nor predicted.
+
+    Args:
+        counts: K x K, the true class first.
+    """
+    hits, both = np.diagonal(counts), counts.sum(axis=0) + counts.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(hits / (both - hits), np.float64)
+
+
 def evaluate_masks(counts: Confusions, names: Sequence[str], *, seed: int = 0) -> dict[str, Metric]:
     """IoU and Dice of each class over the pixels of all items together.
 

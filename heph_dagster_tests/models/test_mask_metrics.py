@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heph_dagster.models.mask_metrics import confusions, evaluate_masks
+from heph_dagster.models.mask_metrics import confusions, evaluate_masks, iou
 
 
 def test_pixels_are_counted_by_item_and_class() -> None:
@@ -27,6 +27,11 @@ def test_overlap_is_that_of_all_pixels_together() -> None:
     assert found["iou_miscoloured"].value == pytest.approx(1 / 3)
     assert found["dice_miscoloured"].value == pytest.approx(2 / 4)
     assert found["iou_mean"].value == pytest.approx(1 / 2)
+
+
+def test_overlap_of_one_matrix_is_that_of_its_item() -> None:
+    counts = np.array([[5, 1, 0], [0, 3, 0], [0, 0, 0]])
+    np.testing.assert_allclose(iou(counts), [5 / 6, 3 / 4, np.nan])
 
 
 def test_interval_is_that_of_resampled_items() -> None:

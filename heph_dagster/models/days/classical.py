@@ -150,8 +150,8 @@ def train_two_layer_network(
         random_state=seed,
     )
     train, val = data.parts[Split.TRAIN], data.parts[Split.VAL]
-    scaler = StandardScaler().fit(train.features)
-    scaled, judged = scaler.transform(train.features), scaler.transform(val.features)
+    scaler = StandardScaler().fit(train.inputs)
+    scaled, judged = scaler.transform(train.inputs), scaler.transform(val.inputs)
     weights = compute_sample_weight("balanced", train.truth)
     for epoch in range(1, parameters.epochs + 1):
         try:
@@ -194,12 +194,12 @@ def _fitted(data: DayData, learner: Any, seed: int) -> Trained:
 
     pipeline = make_pipeline(StandardScaler(), learner)
     train: Part = data.parts[Split.TRAIN]
-    pipeline.fit(train.features, train.truth)
+    pipeline.fit(train.inputs, train.truth)
     return _judged(data, pipeline, seed)
 
 
 def _judged(data: DayData, pipeline: Pipeline, seed: int) -> Trained:
-    scores = {split: probabilities(pipeline, part.features) for split, part in data.parts.items()}
+    scores = {split: probabilities(pipeline, part.inputs) for split, part in data.parts.items()}
     try:
         threshold = best_threshold(data.parts[Split.VAL].truth, scores[Split.VAL])
         metrics = {

@@ -18,7 +18,8 @@ from heph_dagster.gibs.raster import RasterError
 from heph_dagster.models import figures
 from heph_dagster.models.days import classical
 from heph_dagster.models.days.classical import ForestParameters, LinearParameters, NetworkParameters, Trained
-from heph_dagster.models.days.data import DayData, LayerDays, Task, load_days
+from heph_dagster.models.days.data import DayData, Task, load_days
+from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.metrics import Metric
 from heph_dagster.models.tracking import Tracking, Version
 
@@ -135,7 +136,7 @@ def train_days(
         plots |= _worst(source, data, trained)
         for each, figure in plots.items():
             run.figure(each, figure)
-        example = data.parts[Split.TRAIN].features[:2]
+        example = data.parts[Split.TRAIN].inputs[:2]
         version_tags = {"learner": learner, _THRESHOLD: repr(trained.threshold), "fingerprint": data.fingerprint}
         version = tracking.register(run, name, trained.pipeline, example, version_tags)
         score = trained.metrics[Split.VAL][DECISIVE].value
@@ -155,7 +156,7 @@ def _judge(tracking: Tracking, version: Version, data: DayData) -> float:
     from sklearn.metrics import roc_auc_score
 
     part = data.parts[Split.VAL]
-    return float(roc_auc_score(part.truth, tracking.predict(version, part.features)))
+    return float(roc_auc_score(part.truth, tracking.predict(version, part.inputs)))
 
 
 def _plots(data: DayData, trained: Trained, title: str, curves: Mapping[str, list[float]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from heph_dagster.anomalies.label_table import labels_path, read_labels, update_
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splitting import block_split, split_path, write_split
 from heph_dagster.gibs.catalogue import load_catalogue
-from heph_dagster.models.days.data import LayerDays
+from heph_dagster.models.days.source import LayerDays
 from heph_dagster_tests.anomalies.painting import FIRST, MAGENTA, painted, store
 from heph_dagster_tests.conftest import EPSG, VIIRS
 

@@ -12,7 +12,8 @@ from heph_dagster.anomalies.label_table import labels_path, read_labels, update_
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.anomalies.splitting import block_split, split_path, write_split
-from heph_dagster.models.days.data import LayerDays, Task, load_days
+from heph_dagster.models.days.data import Task, load_days
+from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.errors import DataError
 from heph_dagster_tests.conftest import EPSG
 from heph_dagster_tests.models.days.conftest import BLOCKS, DAYS
@@ -32,7 +33,7 @@ def test_days_have_features_truth_and_a_part(source: LayerDays) -> None:
     for split, part in data.parts.items():
         assert part.days == tuple(day for day in DAYS if parts[day] is split)
         assert part.truth.tolist() == [DAYS.index(day) % 3 == 0 for day in part.days]
-        np.testing.assert_array_equal(part.features, vectors[[days.index(day) for day in part.days]])
+        np.testing.assert_array_equal(part.inputs, vectors[[days.index(day) for day in part.days]])
     assert data.sources == {"hand": 30}
     assert data.left_out == {"not_judged": 0, "without_features": 0, "in_no_part": 0}
 

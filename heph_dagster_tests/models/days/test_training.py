@@ -14,7 +14,8 @@ from heph_dagster.models.days.classical import (
     NetworkParameters,
     importances,
 )
-from heph_dagster.models.days.data import LayerDays, Task, load_days
+from heph_dagster.models.days.data import Task, load_days
+from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.days.training import LEARNERS, Training, headline, model_name, train_days
 from heph_dagster.models.errors import TrainingError
 from heph_dagster.models.tracking import Tracking, TrackingError, Version
@@ -62,7 +63,7 @@ def test_every_learner_learns_and_is_recorded(tracking: Tracking, source: LayerD
         assert expected <= figures
         assert ("importances.png" in figures) == (importances(made.trained.pipeline) is not None)
         part = load_days(source, Task.MISCOLORATION).parts[Split.TEST]
-        np.testing.assert_allclose(tracking.predict(made.version, part.features), made.trained.scores[Split.TEST])
+        np.testing.assert_allclose(tracking.predict(made.version, part.inputs), made.trained.scores[Split.TEST])
     curve = client.get_metric_history(made.version.run_id, "train_loss")
     assert [entry.step for entry in curve] == [1, 2, 3, 4, 5]
     assert {"curves.png"} <= figures
@@ -121,7 +122,7 @@ def test_a_training_that_fails_registers_nothing(tmp_path: Path, source: LayerDa
 
 def test_a_version_that_cannot_be_loaded_is_an_error(tracking: Tracking, source: LayerDays) -> None:
     with pytest.raises(TrackingError, match="version 9 of nothing cannot be used"):
-        tracking.predict(Version("nothing", 9, "x"), load_days(source, Task.MISCOLORATION).parts[Split.TEST].features)
+        tracking.predict(Version("nothing", 9, "x"), load_days(source, Task.MISCOLORATION).parts[Split.TEST].inputs)
 
 
 def test_parameters_reach_the_learner(tracking: Tracking, source: LayerDays) -> None:
