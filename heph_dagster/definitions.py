@@ -12,6 +12,7 @@ from heph_dagster.defs.insar_assets import INSAR_ASSETS
 from heph_dagster.defs.insar_checks import INSAR_CHECKS
 from heph_dagster.defs.insar_partitions import frame_sensor
 from heph_dagster.defs.model_assets import model_assets
+from heph_dagster.defs.prediction_assets import prediction_assets, prediction_checks
 from heph_dagster.defs.resources import Gibs, Insar, Mlflow
 from heph_dagster.defs.warping_assets import warping_assets
 from heph_dagster.settings import Settings
@@ -20,6 +21,7 @@ from heph_dagster.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything that Dagster runs, for some settings."""
     active = settings.active_layers()
+    models = {each: model_assets(each) for each in active}
     return dg.Definitions(
         assets=[
             *INSAR_ASSETS,
@@ -31,11 +33,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                     *colour_assets(each),
                     *warping_assets(each),
                     *dataset_assets(each),
-                    *model_assets(each),
+                    *models[each],
+                    *prediction_assets(each, models[each]),
                 )
             ),
         ],
-        asset_checks=[*INSAR_CHECKS, *(check for each in active for check in layer_checks(each))],
+        asset_checks=[
+            *INSAR_CHECKS,
+            *(check for each in active for check in (*layer_checks(each), *prediction_checks(each, models[each]))),
+        ],
         sensors=[frame_sensor],
         resources={"gibs": Gibs.of(settings), "insar": Insar.of(settings), "mlflow": Mlflow.of(settings)},
         # A run's steps share one process: starting one per step costs more than most of them.

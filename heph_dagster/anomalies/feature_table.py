@@ -121,8 +121,7 @@ def update_features(
             else:
                 months.setdefault(path.stem, [])
     update = FeatureUpdate()
-    darkest = JPEG_BLACK if layer.format == "jpg" else 0
-    compute = partial(_compute, darkest=darkest, variant=variant, hue_bins=hue_bins)
+    compute = partial(_compute, darkest=darkest_of(layer), variant=variant, hue_bins=hue_bins)
     with ThreadPoolExecutor() as pool:
         for month, days in sorted(months.items()):
             with locked(folder):
@@ -159,6 +158,34 @@ def read_features(path: Path) -> tuple[list[date], NDArray[np.float32]]:
     vectors = table["vector"].combine_chunks()
     values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(table), vectors.type.list_size)
     return table["day"].to_pylist(), values
+
+
+def darkest_of(layer: Layer) -> int:
+    """Highest value of a channel where a layer's days have no data."""
+    return JPEG_BLACK if layer.format == "jpg" else 0
+
+
+def mosaic_features(
+    path: Path, epsg: int, darkest: int, variant: Variant = "dalal-triggs", hue_bins: int = HUE_BINS
+) -> NDArray[np.float32]:
+    """The features of a mosaic, as tables have them.
+
+    Args:
+        path: The mosaic.
+        epsg: Its projection.
+        darkest: Highest value of a channel where there is no data.
+        variant: See `heph_dagster.anomalies.features.feature_vector`.
+        hue_bins: Bins of the hue histogram.
+
+    Raises:
+        MosaicError, RasterError: It is damaged.
+        UnusableImageError: It does not show the world, or hardly any of it.
+    """
+    check_sound(path, epsg)
+    check_world(path, SIZE[1], "features are made of")
+    image = thumbnail(path, SIZE)
+    observed(image, darkest)
+    return feature_vector(image, variant, hue_bins).astype(np.float32)
 
 
 def _update_month(
@@ -208,14 +235,10 @@ def _compute(stored: StoredDay, known: str | None, *, darkest: int, variant: Var
         digest = hashlib.sha256(stored.path.read_bytes()).hexdigest()
         if digest == known:
             return None
-        check_sound(stored.path, stored.epsg)
-        check_world(stored.path, SIZE[1], "features are made of")
-        image = thumbnail(stored.path, SIZE)
-        observed(image, darkest)
-        vector = feature_vector(image, variant, hue_bins)
+        vector = mosaic_features(stored.path, stored.epsg, darkest, variant, hue_bins)
     except (RasterError, MosaicError, UnusableImageError, OSError) as error:
         return error
-    return _Row(stored.day, digest, vector.astype(np.float32))
+    return _Row(stored.day, digest, vector)
 
 
 def _known(path: Path, settings: _Settings) -> dict[date, str]:

@@ -11,31 +11,38 @@ from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.classical import ForestParameters, LinearParameters, NetworkParameters
 from heph_dagster.models.days.data import Task
 from heph_dagster.models.days.source import LayerDays
-from heph_dagster.models.days.training import LEARNERS, headline, train_days
+from heph_dagster.models.days.training import DECISIVE, FLOOR, LEARNERS, Training, headline, train_days
 from heph_dagster.settings import ActiveLayer
 
+_FLOOR = "floor"
 _LINEAR, _FOREST, _NETWORK = LinearParameters(), ForestParameters(), NetworkParameters()
 
 
-class LinearConfig(dg.Config):
+class LearnerConfig(dg.Config):
+    """Of every learner."""
+
+    seed: int = Field(default=0, ge=0, description="Of all chance.")
+    floor: float = Field(
+        default=FLOOR, ge=0, le=1, description="Area under the curve, on the days that validate, that a champion needs."
+    )
+
+
+class LinearConfig(LearnerConfig):
     """Of the linear learners."""
 
-    seed: int = Field(default=0, ge=0)
     c: float = Field(default=_LINEAR.c, gt=0, description="Inverse of the strength of the regularisation.")
 
 
-class ForestConfig(dg.Config):
+class ForestConfig(LearnerConfig):
     """Of the random forest."""
 
-    seed: int = Field(default=0, ge=0)
     trees: int = Field(default=_FOREST.trees, ge=1)
     depth: int = Field(default=_FOREST.depth, ge=1, description="Most decisions from root to leaf.")
 
 
-class NetworkConfig(dg.Config):
+class NetworkConfig(LearnerConfig):
     """Of the two-layer network."""
 
-    seed: int = Field(default=0, ge=0)
     hidden: int = Field(default=_NETWORK.hidden, ge=1, description="Units of the hidden layer.")
     epochs: int = Field(default=_NETWORK.epochs, ge=1)
     batch_size: int = Field(default=_NETWORK.batch_size, ge=1)
@@ -69,6 +76,7 @@ def _asset(active: ActiveLayer, task: Task, learner: str, config_class: type[dg.
         group_name=group_name(active),
         kinds={"sklearn", "mlflow"},
         code_version="1",
+        check_specs=[dg.AssetCheckSpec(_FLOOR, asset=key, description="Whether the learner is good enough.")],
         description=f"A {LEARNERS[learner].title} that tells {task.replace('_', ' ')} in days of {active.layer.title}.",
     )
     def model(
@@ -76,9 +84,9 @@ def _asset(active: ActiveLayer, task: Task, learner: str, config_class: type[dg.
         config: config_class,  # type: ignore[valid-type]
         gibs: Gibs,
         mlflow: Mlflow,
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks, Dagster knows the plain type only
         told = config.model_dump()  # type: ignore[attr-defined]
-        seed = told.pop("seed")
+        seed, floor = told.pop("seed"), told.pop("floor")
         tags = {"dagster_run_id": context.run.run_id, "asset_key": key.to_user_string()}
         with in_own_words():
             made = train_days(
@@ -88,6 +96,7 @@ def _asset(active: ActiveLayer, task: Task, learner: str, config_class: type[dg.
                 learner,
                 parameters=type(LEARNERS[learner].parameters)(**told),
                 seed=seed,
+                floor=floor,
                 tags=tags,
             )
         metrics = made.trained.metrics
@@ -100,12 +109,35 @@ def _asset(active: ActiveLayer, task: Task, learner: str, config_class: type[dg.
                 **{f"{split}_positive": int(part.truth.sum()) for split, part in made.data.parts.items()},
                 "threshold": made.trained.threshold,
                 "model": made.version.uri,
-                "champion": f"this is the champion: {made.is_champion}; champion: version {made.champion.number}",
+                "champion": _champion(made),
                 "mlflow_run": mlflow.run_link(made.version.run_id),
                 "roc": picture(made.plots["roc"]),
                 "confusion_matrix": picture(made.plots["confusion_matrix"]),
             },
             data_version=dg.DataVersion(f"{made.version.name}/{made.version.number}"),
+            check_results=[floor_check(headline(metrics[Split.VAL]), metrics[Split.VAL][DECISIVE].value, floor)],
         )
 
     return model
+
+
+def floor_check(told: str, figure: float, floor: float) -> dg.AssetCheckResult:
+    """Whether a learner's figure, on what validates, has reached its floor.
+
+    Args:
+        told: The figure with its interval.
+        figure: The figure.
+        floor: What it should reach.
+    """
+    return dg.AssetCheckResult(
+        check_name=_FLOOR,
+        passed=figure >= floor,
+        description=f"{told}; at least {floor:g} is needed",
+        metadata={"figure": figure, "floor": floor},
+    )
+
+
+def _champion(made: Training) -> str:
+    if made.champion is None:
+        return "none: no version has reached the floor"
+    return f"this is the champion: {made.is_champion}; champion: version {made.champion.number}"

@@ -47,6 +47,7 @@ def test_the_code_location_is_loadable() -> None:
         f"gibs/{VIIRS}/labels",
         f"gibs/{VIIRS}/split",
         f"gibs/{VIIRS}/features",
+        f"gibs/{VIIRS}/predictions",
         f"gibs/{TERRA}/image",
         f"gibs/{TERRA}/missing_data",
         f"gibs/{TERRA}/hue_climatology",
@@ -55,6 +56,7 @@ def test_the_code_location_is_loadable() -> None:
         f"gibs/{TERRA}/labels",
         f"gibs/{TERRA}/split",
         f"gibs/{TERRA}/features",
+        f"gibs/{TERRA}/predictions",
         f"gibs/{NO_DATA}/image",
     }
 
@@ -111,6 +113,7 @@ def test_other_projections_stand_in_the_key() -> None:
         f"gibs/{VIIRS}/labels",
         f"gibs/{VIIRS}/split",
         f"gibs/{VIIRS}/features",
+        f"gibs/{VIIRS}/predictions",
     }
     polar, world = (spec(definitions, "gibs", *place, VIIRS, "image").description for place in (("epsg3031",), ()))
     assert polar == f"{world} Its days are not judged: there are no masks in EPSG:3031 yet."

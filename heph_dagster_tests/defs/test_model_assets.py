@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -12,9 +13,10 @@ from heph_dagster.definitions import build_definitions
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import VIIRS
 from heph_dagster_tests.defs.test_colour_assets import metadata
-from heph_dagster_tests.models.days.conftest import make_days
+from heph_dagster_tests.models.days.conftest import DAYS, make_days
 
 LEARNER = dg.AssetKey(["gibs", VIIRS, "models", "miscoloration", "random_forest"])
+PREDICTIONS = dg.AssetKey(["gibs", VIIRS, "predictions"])
 OTHER = dg.AssetKey(["gibs", VIIRS, "models", "missing_data", "softmax"])
 
 
@@ -24,10 +26,16 @@ def run(tmp_path: Path, instance: dg.DagsterInstance):
     definitions = build_definitions(Settings(data_dir=tmp_path / "data", layers=(VIIRS,)))
     job = definitions.resolve_implicit_global_asset_job_def()
 
-    def start(key: dg.AssetKey, **config) -> dg.ExecuteInProcessResult:
-        ops = {key.to_python_identifier(): {"config": config}}
+    def start(key: dg.AssetKey, days: tuple[date, date] | None = None, **config) -> dg.ExecuteInProcessResult:
+        ops = {key.to_python_identifier(): {"config": config}} if config else {}
+        tags = {}
+        if days is not None:
+            tags = {
+                "dagster/asset_partition_range_start": f"{days[0]}",
+                "dagster/asset_partition_range_end": f"{days[1]}",
+            }
         return job.execute_in_process(
-            instance=instance, asset_selection=[key], run_config={"ops": ops}, raise_on_error=False
+            instance=instance, asset_selection=[key], run_config={"ops": ops}, tags=tags, raise_on_error=False
         )
 
     return start
@@ -49,6 +57,39 @@ def test_a_learner_trains_and_tells_its_figures(run, instance: dg.DagsterInstanc
     assert run_of.data.tags["asset_key"] == LEARNER.to_user_string()
     assert (run_of.data.params["trees"], run_of.data.params["seed"]) == ("20", "1")
     assert (tmp_path / "data" / "mlruns").is_dir()
+
+
+def test_a_learner_below_its_floor_is_no_champion(run, instance: dg.DagsterInstance) -> None:
+    result = run(LEARNER, trees=1, depth=1, floor=1.0, seed=1)
+    assert result.success
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("floor", False)
+    assert str(check.description).endswith("; at least 1 is needed")
+    assert metadata(instance, LEARNER)["champion"] == "none: no version has reached the floor"
+
+
+def test_the_champion_tells_of_a_range_of_days_and_of_drift(run, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    days = (DAYS[0], DAYS[-1])
+    refused = run(PREDICTIONS, days)
+    (failure,) = [event.step_failure_data for event in refused.all_events if event.is_step_failure]
+    assert "there is no champion of" in str(failure.user_failure_data.description)
+    assert run(LEARNER, trees=20, seed=1).success
+    result = run(PREDICTIONS, days)
+    assert result.success
+    told = {
+        event.partition: event.metadata
+        for event in result.asset_materializations_for_node(PREDICTIONS.to_python_identifier())
+    }
+    assert list(told) == [str(day) for day in DAYS]
+    first = told[str(DAYS[0])]
+    assert first["miscoloration"].value is True
+    assert first["miscoloration_model"].value == f"models:/gibs.{VIIRS}.miscoloration/1"
+    assert Path(str(first["path"].value)) == tmp_path / "data" / "4326" / f"{VIIRS}.predictions"
+    checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
+    assert set(checks) == {"drift_of_missing_data", "drift_of_miscoloration"}
+    assert all(each.passed for each in checks.values())
+    assert "The last 60 days are as in training." in str(checks["drift_of_miscoloration"].description)
+    assert "Too few days" in str(checks["drift_of_missing_data"].description)
 
 
 def test_days_of_one_kind_fail_in_plain_words(run) -> None:

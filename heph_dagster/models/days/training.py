@@ -15,18 +15,26 @@ from heph_dagster.anomalies.splits import Split
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.preview import thumbnail
 from heph_dagster.gibs.raster import RasterError
-from heph_dagster.models import figures
+from heph_dagster.models import drift, figures
 from heph_dagster.models.days import classical
 from heph_dagster.models.days.classical import ForestParameters, LinearParameters, NetworkParameters, Trained
 from heph_dagster.models.days.data import DayData, Task, load_days
+from heph_dagster.models.days.inputs import describe, inputs_of
 from heph_dagster.models.days.source import LayerDays
+from heph_dagster.models.drift import Reference
+from heph_dagster.models.errors import DataError
 from heph_dagster.models.metrics import Metric
 from heph_dagster.models.tracking import Tracking, Version
 
 DECISIVE = "roc_auc"
 """Figure of the days that validate by which a champion is chosen."""
 _WORST, _THUMBNAIL = 6, (480, 240)
-_THRESHOLD = "threshold"
+THRESHOLD = "threshold"
+"""Tag of a version: the probability from which on a day is called positive."""
+DRIFT = "drift"
+"""Name of the file of a run that tells how what was seen and told is distributed."""
+FLOOR = 0.6
+"""A model whose decisive figure is below is no champion, were it the only one."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Training:
     Attributes:
         version: The registered model.
         is_champion: Whether it is the champion of its task now.
-        champion: The champion.
+        champion: The champion; None if no version has reached the floor.
         trained: Scores and figures.
         data: What it learned from.
         plots: RGB pictures of it.
@@ -72,7 +80,7 @@ class Training:
 
     version: Version
     is_champion: bool
-    champion: Version
+    champion: Version | None
     trained: Trained
     data: DayData
     plots: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
@@ -93,6 +101,7 @@ def train_days(
     *,
     parameters: Any = None,
     seed: int = 0,
+    floor: float = FLOOR,
     tags: Mapping[str, str] | None = None,
 ) -> Training:
     """Train a learner on a layer's days, record it in MLflow, and register it.
@@ -104,6 +113,7 @@ def train_days(
         learner: Name of one of `LEARNERS`.
         parameters: Of the learner; its own by default.
         seed: Of all chance.
+        floor: Least `DECISIVE` figure of a champion.
         tags: Where the training comes from.
 
     Raises:
@@ -131,18 +141,21 @@ def train_days(
 
         trained = kind.train(data, chosen, seed, **({"on_epoch": on_epoch} if kind.has_epochs else {}))
         run.metrics(trained.metrics)
-        run.table("threshold", {_THRESHOLD: trained.threshold})
+        run.table("threshold", {THRESHOLD: trained.threshold})
+        run.table(DRIFT, drift.as_json(_references(data, trained)))
         plots = _plots(data, trained, f"{source.layer.identifier}, {task}, {learner}", curves)
         plots |= _worst(source, data, trained)
         for each, figure in plots.items():
             run.figure(each, figure)
         example = data.parts[Split.TRAIN].inputs[:2]
-        version_tags = {"learner": learner, _THRESHOLD: repr(trained.threshold), "fingerprint": data.fingerprint}
+        version_tags = {"learner": learner, THRESHOLD: repr(trained.threshold), "fingerprint": data.fingerprint}
         version = tracking.register(run, name, trained.pipeline, example, version_tags)
         score = trained.metrics[Split.VAL][DECISIVE].value
-        is_champion = tracking.challenge(version, score, lambda present: _judge(tracking, present, data))
+        is_champion = score >= floor and tracking.challenge(
+            version, score, lambda present: _judge(tracking, present, source, data)
+        )
     shown = {each: figures.as_rgb(plots[each]) for each in ("roc", "confusion_matrix")}
-    return Training(version, is_champion, tracking.champion(name) or version, trained, data, shown)
+    return Training(version, is_champion, tracking.champion(name), trained, data, shown)
 
 
 def headline(metrics: Mapping[str, Metric], name: str = DECISIVE) -> str:
@@ -151,12 +164,30 @@ def headline(metrics: Mapping[str, Metric], name: str = DECISIVE) -> str:
     return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
 
 
-def _judge(tracking: Tracking, version: Version, data: DayData) -> float:
-    """The decisive figure of a registered version on the days that validate now."""
+def _judge(tracking: Tracking, version: Version, source: LayerDays, data: DayData) -> float:
+    """The decisive figure of a registered version on the days that validate now.
+
+    Raises:
+        TrackingError: The version cannot be used.
+        DataError: A day that validates cannot be read as the version takes it.
+    """
     from sklearn.metrics import roc_auc_score
 
-    part = data.parts[Split.VAL]
-    return float(roc_auc_score(part.truth, tracking.predict(version, part.inputs)))
+    part, model = data.parts[Split.VAL], tracking.load(version)
+    inputs = part.inputs
+    if inputs.shape[1:] != model.shape[1:]:
+        read, failed = inputs_of(source, part.days, model.shape)
+        for day, error in failed.items():
+            raise DataError(f"{day} cannot be shown to the champion, {version.uri}: {error}") from error
+        inputs = np.stack([read[day] for day in part.days])
+    return float(roc_auc_score(part.truth, model.predict(inputs)[:, 1]))
+
+
+def _references(data: DayData, trained: Trained) -> dict[str, Reference]:
+    """Distributions to tell drift by: of figures of all days, and of scores of those that did not train."""
+    figures_of = describe(np.concatenate([part.inputs for part in data.parts.values()]))
+    held_out = np.concatenate([trained.scores[split] for split in (Split.VAL, Split.TEST)])
+    return {name: drift.reference(each) for name, each in (*figures_of.items(), ("score", held_out))}
 
 
 def _plots(data: DayData, trained: Trained, title: str, curves: Mapping[str, list[float]]) -> dict[str, Any]:

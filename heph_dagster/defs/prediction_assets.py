@@ -1,0 +1,109 @@
+"""What the champions tell of a layer's days, and whether these still look like those that they learned from."""
+
+# No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from heph_dagster.defs.gibs_assets import asset_key, group_name
+from heph_dagster.defs.insar_assets import table
+from heph_dagster.defs.partitions import days_of
+from heph_dagster.defs.reports import conclude, in_own_words
+from heph_dagster.defs.resources import Gibs, Mlflow
+from heph_dagster.models.days.data import Task
+from heph_dagster.models.days.prediction_table import Prediction, predictions_path
+from heph_dagster.models.days.source import LayerDays
+from heph_dagster.settings import ActiveLayer
+
+
+def prediction_assets(active: ActiveLayer, models: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """The predictions of a layer's days; none where nothing learns of them.
+
+    Args:
+        active: The layer and its projection.
+        models: The assets of its learners.
+    """
+    if not models:
+        return []
+    layer, epsg = active
+
+    @dg.asset(
+        key=asset_key(active, "predictions"),
+        deps=[asset_key(active, "image"), *(each.key for each in models)],
+        partitions_def=days_of(layer),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=group_name(active),
+        kinds={"parquet", "mlflow"},
+        code_version="1",
+        description=f"What the champion of each task tells of a day of {layer.title}, with its version.",
+    )
+    def predictions(context: dg.AssetExecutionContext, gibs: Gibs, mlflow: Mlflow) -> None:
+        from heph_dagster.models.days.predictions import predict_days
+
+        source = LayerDays(gibs.root, layer, epsg)
+        days = [date.fromisoformat(key) for key in context.partition_keys]
+        with in_own_words():
+            made = predict_days(
+                mlflow.tracking(), source, days, lambda done: context.log.info(f"{len(done)} days: done")
+            )
+        for task in made.without_champion:
+            context.log.warning(f"nothing tells {task} of days: no learner of it has a champion")
+        path = dg.MetadataValue.path(str(predictions_path(gibs.root, epsg, layer)))
+        done = {str(day): {**_metadata(each.values()), "path": path} for day, each in made.predictions.items()}
+        conclude(context, done, {str(day): error for day, error in made.failed.items()})
+
+    return [predictions]
+
+
+def prediction_checks(active: ActiveLayer, models: Sequence[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
+    """Drift of what a layer's champions see and tell, by task; it warns and holds nothing up."""
+    if not models:
+        return []
+    return [_drift(active, task) for task in Task if str(task) in active.layer.checks]
+
+
+def _drift(active: ActiveLayer, task: Task) -> dg.AssetChecksDefinition:
+    layer, epsg = active
+
+    @dg.asset_check(
+        asset=asset_key(active, "predictions"),
+        name=f"drift_of_{task}",
+        description="Whether recent days, and what the champion tells of them, look like those of its training.",
+    )
+    def drift(gibs: Gibs, mlflow: Mlflow) -> dg.AssetCheckResult:
+        from heph_dagster.models.days.predictions import RECENT_DAYS, find_drift
+
+        with in_own_words():
+            shifts = find_drift(mlflow.tracking(), LayerDays(gibs.root, layer, epsg), task)
+        drifted = sorted(name for name, each in shifts.items() if each.drifted)
+        if not shifts:
+            told = "Too few days were told of by the present champion to compare them with its training."
+        elif drifted:
+            names = ", ".join(drifted)
+            told = f"{names} of the last {RECENT_DAYS} days are not as in training: look at the days, or train again."
+        else:
+            told = f"The last {RECENT_DAYS} days are as in training."
+        rows = [(name, f"{each.index:.2f}", f"{each.threshold:.2f}", each.cases) for name, each in shifts.items()]
+        return dg.AssetCheckResult(
+            passed=not drifted,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=told,
+            metadata={"shifts": table(("figure", "stability index", "threshold", "days"), rows)},
+        )
+
+    return drift
+
+
+def _metadata(predictions: Iterable[Prediction]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    for each in predictions:
+        metadata |= {
+            str(each.task): each.positive,
+            f"{each.task}_probability": each.probability,
+            f"{each.task}_threshold": each.threshold,
+            f"{each.task}_model": f"models:/{each.model}/{each.version}",
+            f"{each.task}_learner": each.learner,
+        }
+    return metadata
