@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets up what it needs first: scripts/setup.sh.
 # ARGS goes to the tool: make test ARGS="-k grid", make lock ARGS=--upgrade.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all bench lint format lock clean
+.PHONY: help setup demo demo-models dev test test-all bench lint format lock clean
 
 BIN := .venv/bin
 export DAGSTER_DISABLE_TELEMETRY := yes
@@ -9,13 +9,16 @@ export DAGSTER_DG_UPDATE_CHECK_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install system packages, Python packages and gdal; done before every target below
 	@scripts/setup.sh
 
 demo: setup ## run the demonstration
 	$(BIN)/heph demo $(ARGS)
+
+demo-models: setup ## train every learner on synthetic data and print a league table
+	$(BIN)/heph demo-models $(ARGS)
 
 dev: setup ## serve the Dagster UI on 127.0.0.1:3000, with the daemon
 	$(BIN)/heph dev $(ARGS)

@@ -9,6 +9,7 @@ from heph_dagster.commands.adopt import adopt
 from heph_dagster.commands.archive import archive, serve
 from heph_dagster.commands.check import check
 from heph_dagster.commands.demo import demo
+from heph_dagster.commands.demo_training import demo_models
 from heph_dagster.commands.dev import dev
 from heph_dagster.commands.download import download
 from heph_dagster.commands.export import export
@@ -29,8 +30,8 @@ def main() -> None:
 
 
 for command in (
-    adopt, archive, check, days, demo, dev, download, export, insar, label, labels, layers, prune, run, segment,
-    serve, verify,
+    adopt, archive, check, days, demo, demo_models, dev, download, export, insar, label, labels, layers, prune, run,
+    segment, serve, verify,
 ):  # fmt: skip
     main.add_command(command)
 

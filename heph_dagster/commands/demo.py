@@ -6,20 +6,13 @@ import json
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from heph_dagster.gibs.catalogue import Catalogue
-    from heph_dagster.settings import Settings
-
 ROOT = Path("data/demo")
-ARCHIVE = "archive"
 _FIRST_DAY = date(2024, 3, 30)  # its 30 days include the total eclipse of 2024-04-08
 _LEVEL = 2
 _PORT = 8765
-_MADE_BY = "# Made by `heph demo`"
 
 
 @click.command()
@@ -30,6 +23,7 @@ _MADE_BY = "# Made by `heph demo`"
 def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
     """Synthesize days and interferograms, run all of them through Dagster, and compare with the truth."""
     from heph_dagster.commands.demo_figures import DemoSummary, LayerSummary, compare, compare_warping, show
+    from heph_dagster.commands.demo_folder import ARCHIVE, clear, configure, limit_days
     from heph_dagster.commands.demo_insar import run_interferograms
     from heph_dagster.commands.demo_models import train_learners
     from heph_dagster.commands.progress import counting
@@ -42,16 +36,16 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
     from heph_dagster.gibs.synthetic.archive import DEFAULT_LAYERS, EPSG, Recipe, synthesize
 
     started = time.perf_counter()
-    _clear(root)
+    clear(root)
     wanted = [_FIRST_DAY + timedelta(days=number) for number in range(days)]
-    catalogue = _limit_days(root, wanted[0], wanted[-1])
+    catalogue = limit_days(root, _layers(), wanted[0], wanted[-1])
     layers = [catalogue[name] for name in DEFAULT_LAYERS]
     archive = root / ARCHIVE
     with counting("Synthesizing days", days * len(layers)) as advance:
         made = synthesize(archive, layers, wanted, catalogue, Recipe(seed, _LEVEL), on_day=lambda _: advance())
     summary = DemoSummary(seed, wanted[0], wanted[-1], _LEVEL, time.perf_counter() - started)
     with running_server(archive, catalogue, port=free_port(_PORT)) as url:
-        settings = _configure(root, url)
+        settings = configure(root, _layers(), _LEVEL, url)
         active = settings.active_layers()
         definitions = build_definitions(settings)
         with counting("Running Dagster", len(active) + 2) as advance, instance_at(settings.dagster_home) as instance:
@@ -80,51 +74,6 @@ def demo(root: Path, days: int, seed: int, *, as_json: bool) -> None:
         click.echo(json.dumps(summary.as_json(), indent=2))
     if summary.missed:
         raise click.ClickException("holes over 300 km were missed: " + ", ".join(summary.missed))
-
-
-def _clear(root: Path) -> None:
-    import shutil
-
-    from heph_dagster.commands.demo_insar import FOLDER
-    from heph_dagster.gibs.synthetic.archive import EPSG
-    from heph_dagster.settings import CATALOGUE_FILE, MLFLOW_STORE
-
-    if not root.exists() or not any(root.iterdir()):
-        return
-    layers = root / CATALOGUE_FILE
-    if not layers.is_file() or not layers.read_text("utf-8").startswith(_MADE_BY):
-        raise ValueError(f"{root} holds something that is no demonstration; choose another folder with --root")
-    for name in (ARCHIVE, str(EPSG), FOLDER, "dagster", "mlruns"):
-        if (root / name).exists():
-            shutil.rmtree(root / name)
-    (root / MLFLOW_STORE).unlink(missing_ok=True)
-
-
-def _limit_days(root: Path, first: date, last: date) -> Catalogue:
-    """A catalogue of the data folder in which the layers have the days of the archive, and so their assets, too."""
-    from heph_dagster.files import replacing
-    from heph_dagster.gibs.catalogue import load_catalogue
-    from heph_dagster.settings import CATALOGUE_FILE
-
-    rows = []
-    for name in _layers():
-        days = {"first_day": first, "last_day": last}
-        row = load_catalogue()[name].model_copy(update=days).model_dump(mode="json", exclude_none=True)
-        rows.append("[[layer]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in row.items()))
-    with replacing(root / CATALOGUE_FILE) as part:
-        part.write_text(f"{_MADE_BY}: the layers of its archive, and their days.\n" + "\n".join(rows), "utf-8")
-    return load_catalogue(root / CATALOGUE_FILE)
-
-
-def _configure(root: Path, url: str) -> Settings:
-    """Settings of the demonstration's data folder: the local server in place of GIBS."""
-    from heph_dagster.files import replacing
-    from heph_dagster.settings import SETTINGS_FILE, Settings
-
-    text = f"gibs_url = {json.dumps(url)}\nlevel = {_LEVEL}\nlayers = {json.dumps(_layers())}\n"
-    with replacing(root / SETTINGS_FILE) as part:
-        part.write_text(f"{_MADE_BY}: synthetic days, from the local server.\n{text}", "utf-8")
-    return Settings(data_dir=root)
 
 
 def _layers() -> tuple[str, ...]:

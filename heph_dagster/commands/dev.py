@@ -10,7 +10,8 @@ from contextlib import suppress
 
 import click
 
-from heph_dagster.commands.demo import ARCHIVE, ROOT
+from heph_dagster.commands.demo import ROOT
+from heph_dagster.commands.demo_folder import ARCHIVE
 
 _STOP_SECONDS = 15
 

@@ -24,6 +24,11 @@ T = TypeVar("T")
 
 FRAMES = ("021D_05184_131313", "057A_08231_121312", "102D_09716_111313", "150A_04467_131210")
 """Frames that do not exist."""
+MANY_FRAMES = (
+    *FRAMES, "008A_06612_131313", "035D_10240_131212", "043A_12077_131311", "071D_03986_121313", "090A_07315_131313",
+    "116D_08862_111313", "135A_11493_131313", "164D_06028_131312",
+)  # fmt: skip
+"""As many as a split by whole frames takes to have some for each part."""
 
 _FIRST_DAY = date(2014, 10, 7)
 _REPEAT_DAYS, _ACQUISITIONS = 6, 432
@@ -31,7 +36,9 @@ _BASELINES = (12, 24, 6, 18, 36, 48)
 MOST_PER_FRAME = _ACQUISITIONS * len(_BASELINES)
 """Pairs of days that a frame has."""
 
-_SHARE_DEFORMED, _SHARE_REBOUND = 0.091, 0.07
+SHARE_DEFORMED = 0.091
+"""Share of the real annotations that tell of a deformation."""
+_SHARE_REBOUND = 0.07
 _ACTIVITIES = {
     Activity.MOGI: 0.15, Activity.DYKE: 0.24, Activity.SILL: 0.54, Activity.SPHEROID: 0.015, Activity.EARTHQUAKE: 0.025,
     Activity.UNIDENTIFIED: 0.03,
@@ -45,7 +52,9 @@ _CONFIDENCES = {0.8: 0.976, 0.7: 0.011, 0.6: 0.009, 0.5: 0.004}
 _APART = 6.0  # radii between the sources of an interferogram
 
 
-def invent(count: int, seed: int, frames: Sequence[str] = FRAMES) -> list[Annotation]:
+def invent(
+    count: int, seed: int, frames: Sequence[str] = FRAMES, *, deformed: float = SHARE_DEFORMED
+) -> list[Annotation]:
     """Annotations with the IDs from 1 on, one frame after the other.
 
     An outline is where a modelled source makes more than half a fringe; `synthesize` fits such a source to it again.
@@ -54,6 +63,7 @@ def invent(count: int, seed: int, frames: Sequence[str] = FRAMES) -> list[Annota
         count: How many.
         seed: Seed of everything that is made.
         frames: Frames, each once.
+        deformed: Share of the annotations that tell of a deformation.
 
     Returns:
         The annotations.
@@ -68,13 +78,16 @@ def invent(count: int, seed: int, frames: Sequence[str] = FRAMES) -> list[Annota
         raise ValueError(
             f"{count} annotations are too many: {len(frames)} frames have {MOST_PER_FRAME * len(frames)} pairs of days"
         )
-    return [_annotation(number, seed, frames[number % len(frames)], number // len(frames)) for number in range(count)]
+    return [
+        _annotation(number, seed, frames[number % len(frames)], number // len(frames), deformed)
+        for number in range(count)
+    ]
 
 
-def _annotation(number: int, seed: int, frame: str, turn: int) -> Annotation:
+def _annotation(number: int, seed: int, frame: str, turn: int, share: float) -> Annotation:
     rng = generator(seed, frame, "annotation", number)
     primary, secondary = _days(seed, frame, turn)
-    deformed = rng.uniform() < _SHARE_DEFORMED
+    deformed = rng.uniform() < share
     flags = rng.uniform(size=6)
     annotation = Annotation(
         unique_id=number + 1,
