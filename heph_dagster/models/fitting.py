@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import tempfile
 import threading
@@ -23,7 +22,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data import DataLoader
 
 from heph_dagster.models.errors import TrainingError
-from heph_dagster.models.loop import Loop, OnEpoch
+from heph_dagster.models.loop import Loop, OnEpoch, OtherNodeError, is_other_node
 
 _QUIET = (
     ".*does not have many workers",
@@ -73,8 +72,9 @@ def fit(
     Chance in an epoch comes from seed and epoch alone: that of the sampler, of a dataset that has an `epoch`, which is
     set, and of layers. So a training that goes on from a checkpoint ends where it would have without the stop.
 
-    Several devices are processes that lightning starts, or that a launcher has started (`torchrun`), whose gradients
-    are averaged: module, loaders and `on_epoch` are pickled then.
+    Several devices are processes that lightning starts, whose gradients are averaged: module, loaders and `on_epoch`
+    are pickled then. On several machines, the same is called on each, with NODE_RANK, MASTER_ADDR and MASTER_PORT in
+    the environment and `folder` on a file system that they share; it returns on the first, whose NODE_RANK is 0.
 
     Args:
         module: What is trained. It logs `train_loss`, and what it finds on the whole of `val`.
@@ -89,6 +89,7 @@ def fit(
 
     Raises:
         TrainingError: A loss is not finite.
+        OtherNodeError: This is not the first machine; its part is done.
     """
     with ExitStack() as stack:
         kept = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heph-")))
@@ -126,6 +127,8 @@ def fit(
             if name.endswith(TrainingError.__name__):
                 raise TrainingError(words) from error
             raise
+        if is_other_node():
+            raise OtherNodeError("this machine's part of the training is done; the first one goes on")
         state, chosen = _read(last), _read(best)
         module.load_state_dict(chosen["state_dict"])
     module.cpu().eval()
@@ -202,8 +205,8 @@ def _strategy(loop: Loop) -> str:
     devices = loop.devices or (torch.cuda.device_count() if _gpu(loop) else 1)
     if devices * loop.nodes == 1:
         return "auto"
-    # lightning would start the command of this process anew, which may be a whole run of many assets.
-    return "ddp" if "TORCHELASTIC_RUN_ID" in os.environ else "ddp_spawn"
+    # As "ddp", lightning starts the command of this process anew, which may be a whole run of many assets.
+    return "ddp_spawn"
 
 
 def _precision(loop: Loop) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from heph_dagster import __version__
+from heph_dagster.errors import HephError
 from heph_dagster.files import locked
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -19,6 +21,15 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 RUN_FILE = "run.txt"
 """Holds the ID of the MLflow run that a training is recorded in."""
+
+
+class OtherNodeError(HephError):
+    """This is not the first of several machines: there is nothing to judge or to record here."""
+
+
+def is_other_node() -> bool:
+    """Whether this is one of several machines that train together, and not the first."""
+    return int(os.environ.get("NODE_RANK", "0")) > 0
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Loop:
         epochs: Passes over the training data.
         accelerator: `cpu`, `gpu`, or another that lightning knows; `auto` takes a GPU where there is one.
         devices: How many GPUs, or processes on CPUs, of each machine; by default all GPUs, or one process.
-        nodes: Machines. More than one need a launcher that starts the same command on each, say `torchrun`.
+        nodes: Machines; see `heph_dagster.models.fitting.fit` for what more than one need.
         precision: Of lightning's, say `32-true` or `bf16-mixed`; `auto` is mixed on a GPU and 32 bits on CPUs.
     """
 
@@ -64,6 +75,9 @@ def checkpoints(root: Path, told: Mapping[str, Any]) -> Iterator[Path]:
     """
     text = json.dumps({"version": __version__, **told}, sort_keys=True, default=str)
     folder = root / hashlib.sha256(text.encode()).hexdigest()[:16]
+    if is_other_node():  # the first has the lock
+        yield folder
+        return
     with locked(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "training.json").write_text(text + "\n", "utf-8")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from heph_dagster.gibs.server.run import free_port
 from heph_dagster.models.errors import TrainingError
 from heph_dagster.models.fitting import Fit, fit, seeded
 from heph_dagster.models.loop import Loop, checkpoints
@@ -127,6 +131,32 @@ def test_two_processes_learn_as_one_and_tell_of_each_epoch(tmp_path: Path) -> No
 def test_a_loss_of_two_processes_that_is_not_finite_is_told_in_the_same_words() -> None:
     with pytest.raises(TrainingError, match=r"^the loss is not finite in epoch 1: lower learning_rate"):
         train(module=Line(float("inf")), loop={"devices": 2})
+
+
+@pytest.mark.slow
+def test_two_machines_learn_as_one_and_the_first_has_the_weights(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from heph_dagster_tests.models.test_fitting import train, weights\n"
+        "if __name__ == '__main__':\n"
+        "    module, made = train(2, Path('kept'), loop={'devices': 1, 'nodes': 2})\n"
+        "    print(len(made.curves['train_loss']), weights(module).isfinite().all().item())\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port(29500)), "PYTHONPATH": str(Path.cwd())}
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, "program.py"],
+            env=os.environ | told | {"NODE_RANK": str(rank)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    (first, first_errors), (_, errors) = (node.communicate(timeout=300) for node in nodes)
+    assert first.split() == ["2", "True"], first_errors
+    assert "OtherNodeError: this machine's part of the training is done" in errors
 
 
 class Notes:
