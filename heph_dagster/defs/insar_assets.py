@@ -91,7 +91,7 @@ def annotations(context: dg.AssetExecutionContext, insar: Insar) -> dg.Materiali
     )
 
 
-def _work_through(context: dg.AssetExecutionContext, work: Callable[[str], Mapping[str, Any]]) -> None:
+def work_through_frames(context: dg.AssetExecutionContext, work: Callable[[str], Mapping[str, Any]]) -> None:
     """Do the frames of a run one after the other, each on all cores, and record them with their regions."""
 
     def with_region(frame: str) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def interferograms(context: dg.AssetExecutionContext, insar: Insar) -> None:
             "path": dg.MetadataValue.path(str(path)),
         }
 
-    _work_through(context, take)
+    work_through_frames(context, take)
 
 
 @dg.asset(
@@ -164,7 +164,7 @@ def masks(context: dg.AssetExecutionContext, insar: Insar) -> None:
             "path": dg.MetadataValue.path(str(insar.root / "masks" / frame)),
         }
 
-    _work_through(context, paint)
+    work_through_frames(context, paint)
 
 
 @dg.asset(
@@ -198,7 +198,7 @@ def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) 
             "path": dg.MetadataValue.path(str(frame_crops.crops_folder(insar.root, frame))),
         }
 
-    _work_through(context, make)
+    work_through_frames(context, make)
 
 
 @dg.asset(

@@ -1,7 +1,7 @@
 """What the champions tell of a layer's days, and whether these still look like those that they learned from."""
 
 # No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -15,6 +15,7 @@ from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.data import Task
 from heph_dagster.models.days.prediction_table import Prediction, predictions_path
 from heph_dagster.models.days.source import LayerDays
+from heph_dagster.models.drift import Shift
 from heph_dagster.settings import ActiveLayer
 
 
@@ -77,23 +78,32 @@ def _drift(active: ActiveLayer, task: Task) -> dg.AssetChecksDefinition:
 
         with in_own_words():
             shifts = find_drift(mlflow.tracking(), LayerDays(gibs.root, layer, epsg), task)
-        drifted = sorted(name for name, each in shifts.items() if each.drifted)
-        if not shifts:
-            told = "Too few days were told of by the present champion to compare them with its training."
-        elif drifted:
-            names = ", ".join(drifted)
-            told = f"{names} of the last {RECENT_DAYS} days are not as in training: look at the days, or train again."
-        else:
-            told = f"The last {RECENT_DAYS} days are as in training."
-        rows = [(name, f"{each.index:.2f}", f"{each.threshold:.2f}", each.cases) for name, each in shifts.items()]
-        return dg.AssetCheckResult(
-            passed=not drifted,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=told,
-            metadata={"shifts": table(("figure", "stability index", "threshold", "days"), rows)},
-        )
+        return drift_result(shifts, f"days of the last {RECENT_DAYS} that the present champion told of")
 
     return drift
+
+
+def drift_result(shifts: Mapping[str, Shift], what: str) -> dg.AssetCheckResult:
+    """The result of a check of drift, which warns.
+
+    Args:
+        shifts: By name of the figure; empty where too few cases could be compared.
+        what: What was compared, in words.
+    """
+    drifted = sorted(name for name, each in shifts.items() if each.drifted)
+    if not shifts:
+        told = f"There are too few {what} to compare them with its training."
+    elif drifted:
+        told = f"{', '.join(drifted)} of the {what} are not as in training: look at them, or train again."
+    else:
+        told = f"The {what} are as in training."
+    rows = [(name, f"{each.index:.2f}", f"{each.threshold:.2f}", each.cases) for name, each in shifts.items()]
+    return dg.AssetCheckResult(
+        passed=not drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=told,
+        metadata={"shifts": table(("figure", "stability index", "threshold", "cases"), rows)},
+    )
 
 
 def _metadata(predictions: Iterable[Prediction]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+SCORE = "score"
+"""Name of the figure that a model tells; the others are of what it sees."""
 BINS = 5
 FEWEST = 20
 """Cases below which nothing is said."""

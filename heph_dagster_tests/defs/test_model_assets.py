@@ -88,8 +88,8 @@ def test_the_champion_tells_of_a_range_of_days_and_of_drift(run, instance: dg.Da
     checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
     assert set(checks) == {"drift_of_missing_data", "drift_of_miscoloration"}
     assert all(each.passed for each in checks.values())
-    assert "The last 60 days are as in training." in str(checks["drift_of_miscoloration"].description)
-    assert "Too few days" in str(checks["drift_of_missing_data"].description)
+    assert "that the present champion told of are as in training." in str(checks["drift_of_miscoloration"].description)
+    assert "There are too few days" in str(checks["drift_of_missing_data"].description)
 
 
 def test_days_of_one_kind_fail_in_plain_words(run) -> None:

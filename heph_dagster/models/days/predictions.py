@@ -115,7 +115,7 @@ def find_drift(tracking: Tracking, source: LayerDays, task: Task) -> dict[str, S
     recent = [each for each in rows if each.day > first]
     known: Mapping[str, Reference] = drift.from_json(tracking.read(champion.run_id, DRIFT) or {})
     values = {name: np.array([each.inputs[name] for each in recent]) for name in recent[0].inputs}
-    values["score"] = np.array([each.probability for each in recent])
+    values[drift.SCORE] = np.array([each.probability for each in recent])
     shifts = {name: drift.shift(known[name], each) for name, each in values.items() if name in known}
     return {name: each for name, each in shifts.items() if each is not None}
 

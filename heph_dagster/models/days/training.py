@@ -187,7 +187,7 @@ def _references(data: DayData, trained: Trained) -> dict[str, Reference]:
     """Distributions to tell drift by: of figures of all days, and of scores of those that did not train."""
     figures_of = describe(np.concatenate([part.inputs for part in data.parts.values()]))
     held_out = np.concatenate([trained.scores[split] for split in (Split.VAL, Split.TEST)])
-    return {name: drift.reference(each) for name, each in (*figures_of.items(), ("score", held_out))}
+    return {name: drift.reference(each) for name, each in (*figures_of.items(), (drift.SCORE, held_out))}
 
 
 def _plots(data: DayData, trained: Trained, title: str, curves: Mapping[str, list[float]]) -> dict[str, Any]:
