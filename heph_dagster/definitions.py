@@ -11,6 +11,7 @@ from heph_dagster.defs.gibs_assets import layer_assets
 from heph_dagster.defs.insar_assets import INSAR_ASSETS
 from heph_dagster.defs.insar_checks import INSAR_CHECKS
 from heph_dagster.defs.insar_partitions import frame_sensor
+from heph_dagster.defs.mask_model_assets import mask_model_assets
 from heph_dagster.defs.model_assets import model_assets
 from heph_dagster.defs.prediction_assets import prediction_assets, prediction_checks
 from heph_dagster.defs.resources import Gibs, Insar, Mlflow
@@ -21,7 +22,7 @@ from heph_dagster.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Everything that Dagster runs, for some settings."""
     active = settings.active_layers()
-    models = {each: model_assets(each) for each in active}
+    models = {each: [*model_assets(each), *mask_model_assets(each)] for each in active}
     return dg.Definitions(
         assets=[
             *INSAR_ASSETS,

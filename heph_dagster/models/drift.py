@@ -24,8 +24,7 @@ class Reference:
     """How a figure was distributed in training.
 
     Attributes:
-        edges: Figures between the bins, ascending: its quintiles, and where two are equal, the next smaller number
-            too, so that what most cases had has a bin of its own.
+        edges: Figures between the bins, ascending: its quintiles, once each.
         counts: Cases up to each edge, and above the last.
     """
 
@@ -59,8 +58,7 @@ def reference(values: NDArray[np.floating]) -> Reference:
     Args:
         values: Of each case, N.
     """
-    quantiles, times = np.unique(np.quantile(values, np.arange(1, BINS) / BINS), return_counts=True)
-    edges = tuple(np.sort(np.concatenate([quantiles, np.nextafter(quantiles[times > 1], -np.inf)])).tolist())
+    edges = tuple(np.unique(np.quantile(values, np.arange(1, BINS) / BINS)).tolist())
     return Reference(edges, tuple(_counts(edges, values).tolist()))
 
 

@@ -11,3 +11,7 @@ class DataError(HephError):
 
 class TrainingError(HephError):
     """A training that led nowhere."""
+
+
+class SkippedError(HephError):
+    """A training that was not to be begun as things are."""

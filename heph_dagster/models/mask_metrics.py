@@ -64,7 +64,7 @@ def evaluate_masks(counts: Confusions, names: Sequence[str], *, seed: int = 0) -
 
     Returns:
         `iou_{name}` and `dice_{name}` of each class with intervals of 95 %; NaN where a class is neither there nor
-        predicted. `iou_mean` is the mean over the named classes.
+        predicted. `iou_mean` is the mean over the named classes that are anywhere.
 
     Raises:
         ValueError: There are no items, or names do not fit.
@@ -88,7 +88,8 @@ def evaluate_masks(counts: Confusions, names: Sequence[str], *, seed: int = 0) -
     for number in chosen:
         found[f"iou_{names[number]}"] = _interval(iou[:, number])
         found[f"dice_{names[number]}"] = _interval(dice[:, number])
-    found["iou_mean"] = _interval(iou[:, chosen].mean(axis=1))
+    anywhere = [number for number in chosen if np.isfinite(iou[0, number])]
+    found["iou_mean"] = _interval(iou[:, anywhere].mean(axis=1) if anywhere else np.full(len(iou), np.nan))
     return found
 
 

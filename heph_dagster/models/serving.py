@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from heph_dagster.errors import HephError
 
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "days_largest_places": "heph_dagster.models.days.predictors:LargestPlaces",
+    "days_nearest": "heph_dagster.models.days.predictors:NearestDays",
+    "days_network": "heph_dagster.models.days.predictors:DayNetwork",
+    "days_pixel_forest": "heph_dagster.models.days.predictors:PixelForest",
+    "days_pixel_network": "heph_dagster.models.days.predictors:PixelNetwork",
+}
 """Module and class of each kind of predictor."""
 
 _KIND_FILE = "kind.json"

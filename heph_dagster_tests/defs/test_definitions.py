@@ -19,8 +19,9 @@ HEPHAESTUS = {f"hephaestus/{name}" for name in ("annotations", "interferograms",
 
 
 def learners(layer: str) -> set[str]:
-    names = ("linear_svm", "softmax", "random_forest", "two_layer_network")
-    return {f"gibs/{layer}/models/{task}/{name}" for task in ("missing_data", "miscoloration") for name in names}
+    names = ("linear_svm", "softmax", "random_forest", "two_layer_network", "nearest_neighbours", "cnn", "densenet121")
+    days = {f"gibs/{layer}/models/{task}/{name}" for task in ("missing_data", "miscoloration") for name in names}
+    return days | {f"gibs/{layer}/models/pixels/{name}" for name in ("pixel_forest", "pixel_cnn")}
 
 
 def keys(definitions: dg.Definitions) -> set[str]:

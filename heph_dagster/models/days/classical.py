@@ -5,7 +5,6 @@ Features are scaled to unit variance first, and both classes weigh the same, how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,12 @@ from numpy.typing import NDArray
 
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.models.days.data import DayData, Part
+from heph_dagster.models.days.trained import Curves, Trained, judged
 from heph_dagster.models.errors import TrainingError
-from heph_dagster.models.metrics import Metric, best_threshold, evaluate
+from heph_dagster.models.loop import OnEpoch
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
-
-OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -64,23 +62,6 @@ class NetworkParameters:
     batch_size: int = 32
     learning_rate: float = 1e-3
     decay: float = 1e-2
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A learner that has learned.
-
-    Attributes:
-        pipeline: scikit-learn's pipeline from features to probabilities.
-        threshold: A day with this probability or more is called positive; of the highest F1 on the days that validate.
-        scores: Probabilities of the days of each part.
-        metrics: Figures of each part.
-    """
-
-    pipeline: Pipeline
-    threshold: float
-    scores: Mapping[Split, NDArray[np.float64]]
-    metrics: Mapping[Split, Mapping[str, Metric]]
 
 
 def train_linear_svm(data: DayData, parameters: LinearParameters, seed: int) -> Trained:
@@ -151,8 +132,9 @@ def train_two_layer_network(
     )
     train, val = data.parts[Split.TRAIN], data.parts[Split.VAL]
     scaler = StandardScaler().fit(train.inputs)
-    scaled, judged = scaler.transform(train.inputs), scaler.transform(val.inputs)
+    scaled, unseen = scaler.transform(train.inputs), scaler.transform(val.inputs)
     weights = compute_sample_weight("balanced", train.truth)
+    curves: dict[str, list[float]] = {}
     for epoch in range(1, parameters.epochs + 1):
         try:
             with np.errstate(all="ignore"):  # what overflows shows in the loss
@@ -162,10 +144,13 @@ def train_two_layer_network(
             raise TrainingError(f"epoch {epoch} led nowhere ({error}): lower learning_rate") from error
         if not np.isfinite(loss):
             raise TrainingError(f"the loss is {loss} after epoch {epoch}: lower learning_rate")
+        auc = float(roc_auc_score(val.truth, network.predict_proba(unseen)[:, 1]))
+        told = {"train_loss": loss, "val_roc_auc": auc}
+        for name, value in told.items():
+            curves.setdefault(name, []).append(value)
         if on_epoch is not None:
-            auc = float(roc_auc_score(val.truth, network.predict_proba(judged)[:, 1]))
-            on_epoch(epoch, {"train_loss": loss, "val_roc_auc": auc})
-    return _judged(data, make_pipeline(scaler, network), seed)
+            on_epoch(epoch, told)
+    return _judged(data, make_pipeline(scaler, network), seed, curves)
 
 
 def probabilities(pipeline: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -198,13 +183,6 @@ def _fitted(data: DayData, learner: Any, seed: int) -> Trained:
     return _judged(data, pipeline, seed)
 
 
-def _judged(data: DayData, pipeline: Pipeline, seed: int) -> Trained:
+def _judged(data: DayData, pipeline: Pipeline, seed: int, curves: Curves | None = None) -> Trained:
     scores = {split: probabilities(pipeline, part.inputs) for split, part in data.parts.items()}
-    try:
-        threshold = best_threshold(data.parts[Split.VAL].truth, scores[Split.VAL])
-        metrics = {
-            split: evaluate(part.truth, scores[split], threshold, seed=seed) for split, part in data.parts.items()
-        }
-    except ValueError as error:
-        raise TrainingError(f"the learner cannot be judged: {error}") from error
-    return Trained(pipeline, threshold, scores, metrics)
+    return judged(data, pipeline, scores, seed, curves)

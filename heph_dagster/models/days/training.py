@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +18,19 @@ from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.preview import thumbnail
 from heph_dagster.gibs.raster import RasterError
 from heph_dagster.models import drift, figures
-from heph_dagster.models.days import classical
-from heph_dagster.models.days.classical import ForestParameters, LinearParameters, NetworkParameters, Trained
-from heph_dagster.models.days.data import DayData, Task, load_days
+from heph_dagster.models.days import classical, image_learners
+from heph_dagster.models.days.classical import ForestParameters, LinearParameters, NetworkParameters
+from heph_dagster.models.days.data import DayData, MaskData, Task, load_days
 from heph_dagster.models.days.inputs import describe, inputs_of
+from heph_dagster.models.days.parameters import CnnParameters, DensenetParameters, NeighboursParameters
 from heph_dagster.models.days.source import LayerDays
+from heph_dagster.models.days.trained import Trained
 from heph_dagster.models.drift import Reference
 from heph_dagster.models.errors import DataError
+from heph_dagster.models.loop import checkpoints
 from heph_dagster.models.metrics import Metric
-from heph_dagster.models.tracking import Tracking, Version
+from heph_dagster.models.serving import Predictor
+from heph_dagster.models.tracking import Run, Tracking, Version
 
 DECISIVE = "roc_auc"
 """Figure of the days that validate by which a champion is chosen."""
@@ -39,19 +45,28 @@ FLOOR = 0.6
 
 @dataclass(frozen=True)
 class Learner:
-    """A way to learn from features.
+    """A way to learn to tell days.
 
     Attributes:
         title: Its name in words.
-        parameters: Its parameters by default.
+        parameters: Its parameters by default; those of learners of pixels have a size.
         train: Trains it.
         has_epochs: Whether it learns epoch by epoch, and tells of each.
+        keeps_checkpoints: Whether a training that was stopped goes on.
+        check: Raises where it is not to be trained as things are.
     """
 
     title: str
     parameters: Any
     train: Callable[..., Trained]
     has_epochs: bool = False
+    keeps_checkpoints: bool = False
+    check: Callable[[Any], None] | None = None
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether it learns from pixels, and not from features."""
+        return hasattr(self.parameters, "size")
 
 
 LEARNERS = {
@@ -61,8 +76,22 @@ LEARNERS = {
     "two_layer_network": Learner(
         "two-layer network", NetworkParameters(), classical.train_two_layer_network, has_epochs=True
     ),
+    "nearest_neighbours": Learner(
+        "search for the days most alike", NeighboursParameters(), image_learners.train_nearest_neighbours
+    ),
+    "cnn": Learner(
+        "convolutional network", CnnParameters(), image_learners.train_cnn, has_epochs=True, keeps_checkpoints=True
+    ),
+    "densenet121": Learner(
+        "DenseNet-121",
+        DensenetParameters(),
+        image_learners.train_densenet121,
+        has_epochs=True,
+        keeps_checkpoints=True,
+        check=image_learners.check_densenet121,
+    ),
 }
-"""Learners of features, by name."""
+"""Learners of features and of pixels, by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +115,11 @@ class Training:
     plots: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
-def model_name(source: LayerDays, task: Task) -> str:
-    """Name of a task's model in MLflow; learners of one task compete for its champion."""
+def model_name(source: LayerDays, told: Task | Literal["pixels"]) -> str:
+    """Name of a model in MLflow, by what it tells; learners of the same compete for its champion."""
     name = source.layer.identifier
     place = name if source.epsg == 4326 else f"epsg{source.epsg}.{name}"
-    return f"gibs.{place}.{task}"
+    return f"gibs.{place}.{told}"
 
 
 def train_days(
@@ -117,43 +146,104 @@ def train_days(
         tags: Where the training comes from.
 
     Raises:
+        SkippedError: The learner is not to be trained as things are.
         DataError: There are too few days of some kind.
         TrainingError: It led nowhere; nothing is registered.
     """
     kind = LEARNERS[learner]
     chosen = kind.parameters if parameters is None else parameters
-    data = load_days(source, task)
-    name = model_name(source, task)
+    if kind.check is not None:
+        kind.check(chosen)
+    data = load_days(source, task, getattr(chosen, "size", None))
     told = {"learner": learner, "task": task, "seed": seed, "eclipse_is_missing": data.eclipse_is_missing}
-    facts = {
+    told |= asdict(chosen)
+    facts = facts_of(data) | dict(tags or {})
+    with recorded(
+        tracking, source, f"{learner} {task}", told, facts, name=model_name(source, task), kept=kind.keeps_checkpoints
+    ) as (run, folder):
+        options: dict[str, Any] = {"on_epoch": run.epoch} if kind.has_epochs else {}
+        if folder is not None:
+            options["folder"] = folder
+        trained = kind.train(data, chosen, seed, **options)
+        return compete(tracking, run, source, data, trained, learner=learner, floor=floor)
+
+
+def facts_of(data: DayData | MaskData) -> dict[str, str]:
+    """What a training learns from, as tags of its run."""
+    return {
         "data_fingerprint": data.fingerprint,
         "label_sources": ", ".join(f"{source} {count}" for source, count in sorted(data.sources.items())),
         "code_version": __version__,
         **{f"{split}_days": str(len(part.days)) for split, part in data.parts.items()},
     }
-    with tracking.run(name, f"{learner} {task}", told | asdict(chosen), facts | dict(tags or {})) as run:
-        curves: dict[str, list[float]] = {}
 
-        def on_epoch(number: int, values: Mapping[str, float]) -> None:
-            run.epoch(number, values)
-            for each, value in values.items():
-                curves.setdefault(each, []).append(value)
 
-        trained = kind.train(data, chosen, seed, **({"on_epoch": on_epoch} if kind.has_epochs else {}))
-        run.metrics(trained.metrics)
-        run.table("threshold", {THRESHOLD: trained.threshold})
-        run.table(DRIFT, drift.as_json(_references(data, trained)))
-        plots = _plots(data, trained, f"{source.layer.identifier}, {task}, {learner}", curves)
-        plots |= _worst(source, data, trained)
-        for each, figure in plots.items():
-            run.figure(each, figure)
-        example = data.parts[Split.TRAIN].inputs[:2]
-        version_tags = {"learner": learner, THRESHOLD: repr(trained.threshold), "fingerprint": data.fingerprint}
-        version = tracking.register(run, name, trained.pipeline, example, version_tags)
-        score = trained.metrics[Split.VAL][DECISIVE].value
-        is_champion = score >= floor and tracking.challenge(
-            version, score, lambda present: _judge(tracking, present, source, data)
-        )
+@contextmanager
+def recorded(
+    tracking: Tracking,
+    source: LayerDays,
+    title: str,
+    told: Mapping[str, Any],
+    facts: Mapping[str, str],
+    *,
+    name: str,
+    kept: bool,
+) -> Iterator[tuple[Run, Path | None]]:
+    """A training in the block, recorded in MLflow.
+
+    Args:
+        tracking: Where it is recorded.
+        source: The days that it learns from.
+        title: Of the run.
+        told: Parameters.
+        facts: Tags; the data's fingerprint among them.
+        name: Of the model.
+        kept: Whether its state is kept, so that it goes on if it is stopped.
+
+    Yields:
+        The run, and the folder of the state.
+    """
+    if not kept:
+        with tracking.run(name, title, told, facts) as run:
+            yield run, None
+        return
+    depends = {"model": name, "data": facts["data_fingerprint"], **told}
+    with (
+        checkpoints(source.root / "checkpoints", depends) as folder,
+        tracking.run(name, title, told, facts, folder=folder) as run,
+    ):
+        yield run, folder
+
+
+def compete(
+    tracking: Tracking, run: Run, source: LayerDays, data: DayData, trained: Trained, *, learner: str, floor: float
+) -> Training:
+    """Record what became of a training, register the model, and make it the champion if it is better than the present.
+
+    Args:
+        tracking: Where it is recorded.
+        run: Of the training.
+        source: The layer's days.
+        data: What was learned from.
+        trained: What has learned.
+        learner: Name of the learner.
+        floor: Least `DECISIVE` figure of a champion.
+    """
+    name = model_name(source, data.task)
+    run.metrics(trained.metrics)
+    run.table("threshold", {THRESHOLD: trained.threshold})
+    run.table(DRIFT, drift.as_json(_references(data, trained)))
+    plots = _plots(data, trained, f"{source.layer.identifier}, {data.task}, {learner}")
+    plots |= _worst(source, data, trained)
+    for each, figure in plots.items():
+        run.figure(each, figure)
+    example = data.parts[Split.TRAIN].inputs[:2]
+    version_tags = {"learner": learner, THRESHOLD: repr(trained.threshold), "fingerprint": data.fingerprint}
+    version = tracking.register(run, name, trained.model, example, version_tags)
+    score = trained.metrics[Split.VAL][DECISIVE].value
+    is_champion = score >= floor and tracking.challenge(
+        version, score, lambda present: _judge(tracking, present, source, data)
+    )
     shown = {each: figures.as_rgb(plots[each]) for each in ("roc", "confusion_matrix")}
     return Training(version, is_champion, tracking.champion(name), trained, data, shown)
 
@@ -190,7 +280,7 @@ def _references(data: DayData, trained: Trained) -> dict[str, Reference]:
     return {name: drift.reference(each) for name, each in (*figures_of.items(), (drift.SCORE, held_out))}
 
 
-def _plots(data: DayData, trained: Trained, title: str, curves: Mapping[str, list[float]]) -> dict[str, Any]:
+def _plots(data: DayData, trained: Trained, title: str) -> dict[str, Any]:
     truth, scores = data.parts[Split.TEST].truth, trained.scores[Split.TEST]
     made = {
         "roc": figures.roc_curve(truth, scores, title),
@@ -198,9 +288,9 @@ def _plots(data: DayData, trained: Trained, title: str, curves: Mapping[str, lis
         "confusion_matrix": figures.confusion_matrix(truth, scores, trained.threshold, title),
         "calibration": figures.calibration(truth, scores, title),
     }
-    if curves:
-        made["curves"] = figures.loss_curves(curves, title)
-    importances = classical.importances(trained.pipeline)
+    if trained.curves:
+        made["curves"] = figures.loss_curves(trained.curves, title)
+    importances = None if isinstance(trained.model, Predictor) else classical.importances(trained.model)
     if importances is not None:
         made["importances"] = figures.feature_importances(importances, _feature_names(len(importances)), title)
     return made
