@@ -20,6 +20,7 @@ from heph_dagster.commands.options import Group
 from heph_dagster.commands.prune import prune
 from heph_dagster.commands.run import run
 from heph_dagster.commands.segment import segment
+from heph_dagster.commands.train import train
 from heph_dagster.commands.verify import verify
 
 
@@ -31,7 +32,7 @@ def main() -> None:
 
 for command in (
     adopt, archive, check, days, demo, demo_models, dev, download, export, insar, label, labels, layers, prune, run,
-    segment, serve, verify,
+    segment, serve, train, verify,
 ):  # fmt: skip
     main.add_command(command)
 

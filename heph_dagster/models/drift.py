@@ -24,7 +24,8 @@ class Reference:
     """How a figure was distributed in training.
 
     Attributes:
-        edges: Figures between the bins, ascending: its quintiles, once each.
+        edges: Figures between the bins, ascending: its quintiles, and where two are equal, the next smaller number
+            too, so that what most cases had has a bin of its own.
         counts: Cases up to each edge, and above the last.
     """
 
@@ -58,7 +59,8 @@ def reference(values: NDArray[np.floating]) -> Reference:
     Args:
         values: Of each case, N.
     """
-    edges = tuple(np.unique(np.quantile(values, np.arange(1, BINS) / BINS)).tolist())
+    quantiles, times = np.unique(np.quantile(values, np.arange(1, BINS) / BINS), return_counts=True)
+    edges = tuple(np.sort(np.concatenate([quantiles, np.nextafter(quantiles[times > 1], -np.inf)])).tolist())
     return Reference(edges, tuple(_counts(edges, values).tolist()))
 
 

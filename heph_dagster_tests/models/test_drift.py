@@ -48,12 +48,14 @@ def test_nothing_is_said_of_too_few_cases() -> None:
 
 def test_what_was_constant_drifts_when_it_is_not() -> None:
     known = reference(np.zeros(100))
-    assert known == Reference((0,), (100, 0))
-    same, moved = shift(known, np.zeros(50)), shift(known, np.repeat([0.0, 0.1], 25))
+    assert known == Reference((np.nextafter(0, -1), 0), (0, 100, 0))
+    same, more, less = (shift(known, np.repeat([0, other], 25)) for other in (0, 0.1, -0.1))
     assert same is not None
-    assert moved is not None
+    assert more is not None
+    assert less is not None
     assert same.index == pytest.approx(0, abs=0.01)
-    assert moved.drifted
+    assert more.drifted
+    assert less.drifted
 
 
 def test_references_are_read_from_what_was_written() -> None:
