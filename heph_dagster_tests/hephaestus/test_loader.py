@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from heph_dagster.hephaestus.crops import LABELS
 from heph_dagster.hephaestus.frame_crops import make_frame_crops
-from heph_dagster.hephaestus.loader import CropDataset
+from heph_dagster.hephaestus.loader import CropDataset, Sharing
 from heph_dagster.hephaestus.shard_writer import write_shards
 from heph_dagster.hephaestus.shards import PIXELS, ShardsError, read_crops
 from heph_dagster.hephaestus.splitting import make_splits
@@ -108,6 +109,47 @@ def test_processes_share_the_crops(folders: list[Path], tmp_path: Path) -> None:
     found = [process.communicate(timeout=60)[0].split() for process in running]
     assert all(found)
     assert sorted(found[0] + found[1]) == sorted(names(CropDataset(folders[:1])))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 2, 3])
+def test_workers_that_share_evenly_get_as_many_crops_each(folders: list[Path], workers: int) -> None:
+    dataset = CropDataset(folders, seed=5, columns=[], sharing=Sharing.EVEN)
+    loader = DataLoader(dataset, batch_size=1, num_workers=workers)
+    found = [name for batch in loader for name in batch["name"]]
+    assert set(found) == set(names(CropDataset(folders, columns=[])))
+    # 600 crops in 20 row groups: with 3 workers, the first two have 7 of at most 32.
+    assert len(found) % max(workers, 1) == 0
+    assert CROPS <= len(found) <= CROPS + 3 * 64
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_workers_without_a_row_group_repeat_those_of_another(folders: list[Path]) -> None:
+    dataset = CropDataset(folders[:1], ["7_0", "7_1"], seed=0, columns=[], sharing=Sharing.EVEN)
+    found = [name for batch in DataLoader(dataset, batch_size=1, num_workers=2) for name in batch["name"]]
+    assert Counter(found) == {"7_0": 2, "7_1": 2}
+
+
+def test_crops_come_as_often_as_they_are_asked_for(folders: list[Path]) -> None:
+    wanted = {f"7_{number}": (3.0, 0.25)[number > 9] for number in range(300)}
+    counts = []
+    for epoch in (0, 1):
+        dataset = CropDataset(folders[:1], list(wanted), seed=1, epoch=epoch, columns=[], copies=wanted)
+        counts.append(Counter(names(dataset)))
+        assert all(counts[-1][f"7_{number}"] == 3 for number in range(10))
+        rare = [name for name in counts[-1] if wanted[name] < 1]
+        assert 45 <= len(rare) <= 100  # 290 / 4, give or take four standard deviations
+        assert all(counts[-1][name] == 1 for name in rare)
+    assert counts[0] != counts[1]
+    again = CropDataset(folders[:1], list(wanted), seed=1, epoch=1, columns=[], copies=wanted)
+    assert Counter(names(again)) == counts[1]
+
+
+def test_missing_coherence_is_nothing_where_that_is_asked_for(tmp_path: Path) -> None:
+    write_shards(tmp_path, [make_crop("9_0"), make_crop("9_1", coherence=False)])
+    there, lacking = CropDataset([tmp_path], columns=["coherence"], fill=True)
+    assert there["coherence"].any()
+    assert not lacking["coherence"].any()
 
 
 def test_order_depends_on_seed_and_epoch(folders: list[Path]) -> None:

@@ -18,7 +18,7 @@ from heph_dagster.hephaestus.interferograms import Layout, find_images, read_coh
 from heph_dagster.hephaestus.synthetic.archive import is_synthetic, write_archive, write_records
 from heph_dagster.hephaestus.synthetic.deformation import phase
 from heph_dagster.hephaestus.synthetic.interferogram import synthesize
-from heph_dagster.hephaestus.synthetic.invention import FRAMES, MOST_PER_FRAME, invent
+from heph_dagster.hephaestus.synthetic.invention import FRAMES, MANY_FRAMES, MOST_PER_FRAME, invent
 from heph_dagster.hephaestus.synthetic.orbit import line_of_sight
 from heph_dagster.hephaestus.synthetic.scene import scenes
 from heph_dagster.png import Picture, check_png, encode_png
@@ -139,6 +139,14 @@ def test_invented_outlines_match_the_fringes_of_their_images() -> None:
             assert found.numbers[outline].all()
     assert np.median(overlaps) > 0.85
     assert min(overlaps) > 0.55
+
+
+def test_as_many_deform_as_are_asked_for_and_the_others_stay_what_they_are() -> None:
+    few, many = invent(60, 2), invent(60, 2, deformed=0.8)
+    assert 40 <= sum(bool(each.deformations) for each in many) <= 56  # 48, give or take 2.5 standard deviations
+    calm = [number for number, each in enumerate(many) if not each.deformations]
+    assert [few[number].record() for number in calm] == [many[number].record() for number in calm]
+    assert {each.frame for each in invent(24, 2, MANY_FRAMES)} == set(MANY_FRAMES)
 
 
 def test_what_is_invented_follows_from_seed_frame_and_number() -> None:
