@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heph_dagster.models.metrics import Scores, Truth
+from heph_dagster.models.metrics import Metric, Scores, Truth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def calibration(truth: Truth, scores: Scores, title: str) -> Figure:
     counts = np.bincount(bins, minlength=_BINS)
     there = counts > 0
     told, found = (np.bincount(bins, each, _BINS)[there] / counts[there] for each in (scores, truth))
-    figure, axes = _axes(title, "probability told", "share of positive days")
+    figure, axes = _axes(title, "probability told", "share of positive cases")
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":")
     axes.scatter(told, found, s=12 + 200 * counts[there] / len(truth))
     return figure
@@ -108,8 +108,39 @@ def feature_importances(importances: NDArray[np.float64], names: Sequence[str], 
     return figure
 
 
+def figures_with_intervals(metrics: Mapping[str, Metric], title: str) -> Figure:
+    """Figures from 0 to 1 with their intervals, as bars."""
+    values = np.array(list(metrics.values()))
+    figure, axes = _axes(title, "", "")
+    reach = np.nan_to_num(np.abs(values[:, 1:] - values[:, :1])).T
+    axes.barh(range(len(values)), values[:, 0], xerr=reach, capsize=2)
+    axes.set_yticks(range(len(values)), list(metrics))
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    return figure
+
+
+def class_matrix(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Figure:
+    """Share of each true class that is called what.
+
+    Args:
+        counts: The true class first, K x K.
+        names: Of the classes.
+        title: Above it.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _axes(title, "called", "is")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    for (row, column), share in np.ndenumerate(shares):
+        colour = "white" if share > 0.5 else "black"
+        axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=7)
+    return figure
+
+
 def mistakes(pictures: Sequence[tuple[str, NDArray[np.uint8]]], title: str) -> Figure:
-    """Days that were judged worst.
+    """Cases that were judged worst.
 
     Args:
         pictures: Words and RGB picture of each.

@@ -19,6 +19,9 @@ KINDS: dict[str, str] = {
     "days_network": "heph_dagster.models.days.predictors:DayNetwork",
     "days_pixel_forest": "heph_dagster.models.days.predictors:PixelForest",
     "days_pixel_network": "heph_dagster.models.days.predictors:PixelNetwork",
+    "insar_classifier": "heph_dagster.models.insar.predictors:ClassifierPredictor",
+    "insar_encoder": "heph_dagster.models.insar.predictors:EncoderPredictor",
+    "insar_segmenter": "heph_dagster.models.insar.predictors:SegmenterPredictor",
 }
 """Module and class of each kind of predictor."""
 

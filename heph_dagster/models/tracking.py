@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heph_dagster import __version__
-from heph_dagster.anomalies.splits import Split
 from heph_dagster.errors import HephError
 from heph_dagster.models.loop import RUN_FILE
 from heph_dagster.models.metrics import Metric
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
+
+_Part = TypeVar("_Part", bound=str)
 
 CHAMPION = "champion"
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
@@ -79,6 +80,12 @@ class Loaded:
         self._model = model
         self.shape: tuple[int, ...] = tuple(model.metadata.get_input_schema().inputs[0].shape)
 
+    @property
+    def predictor(self) -> Predictor:
+        """The network of a version that is one."""
+        made: Predictor = self._model.unwrap_python_model().predictor
+        return made
+
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """What the version tells of cases.
 
@@ -121,7 +128,7 @@ class Run:
         for name, value in values.items():
             self._client.log_metric(self.id, name, value, step=number)
 
-    def metrics(self, found: Mapping[Split, Mapping[str, Metric]]) -> None:
+    def metrics(self, found: Mapping[_Part, Mapping[str, Metric]]) -> None:
         """Record final figures, `test_roc_auc` with its interval `test_roc_auc_low` and `_high`."""
         from mlflow.entities import Metric as Entry
 

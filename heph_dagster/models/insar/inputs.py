@@ -19,7 +19,7 @@ from heph_dagster.hephaestus.synthetic.colours import STEPS, palette
 CHANNELS = 4
 """Cosine and sine of the phase, coherence, and whether there are data."""
 _CELL = 4
-_DARKEST = 64
+DARKEST = 64
 """A pixel whose colours are all below this is black: the palette's are 149 at least in one of them."""
 
 
@@ -36,7 +36,7 @@ def phase_of(image: Tensor) -> tuple[Tensor, Tensor]:
     """
     red, green, blue = image.int().unbind(1)
     number = _nearest_colours(image.device)[(red << 16) + (green << 8) + blue]
-    there = (image.amax(1) >= _DARKEST).float()
+    there = (image.amax(1) >= DARKEST).float()
     return _middles(image.device)[number.int()] * there, there
 
 
