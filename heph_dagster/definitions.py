@@ -10,6 +10,7 @@ from heph_dagster.defs.dataset_assets import dataset_assets
 from heph_dagster.defs.gibs_assets import layer_assets
 from heph_dagster.defs.insar_assets import INSAR_ASSETS
 from heph_dagster.defs.insar_checks import INSAR_CHECKS
+from heph_dagster.defs.insar_model_assets import INSAR_MODEL_ASSETS
 from heph_dagster.defs.insar_partitions import frame_sensor
 from heph_dagster.defs.mask_model_assets import mask_model_assets
 from heph_dagster.defs.model_assets import model_assets
@@ -26,6 +27,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *INSAR_ASSETS,
+            *INSAR_MODEL_ASSETS,
             *(
                 asset
                 for each in active

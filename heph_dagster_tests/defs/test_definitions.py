@@ -15,7 +15,13 @@ from heph_dagster.definitions import build_definitions
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import NDVI, NO_DATA, TERRA, VIIRS
 
-HEPHAESTUS = {f"hephaestus/{name}" for name in ("annotations", "interferograms", "masks", "crops", "split")}
+HEPHAESTUS = {
+    *(f"hephaestus/{name}" for name in ("annotations", "interferograms", "masks", "crops", "split")),
+    *(
+        f"hephaestus/models/{name}"
+        for name in ("classifier", "linear_evaluation", "unet", "deeplabv3plus", "segformer", "moco")
+    ),
+}
 
 
 def learners(layer: str) -> set[str]:
@@ -121,7 +127,7 @@ def test_other_projections_stand_in_the_key() -> None:
 
 
 def test_loading_imports_nothing_heavy() -> None:
-    heavy = ["torch", "mlflow", "osgeo", "astropy", "sklearn", "pandas", "pyarrow", "matplotlib"]
+    heavy = ["torch", "lightning", "timm", "mlflow", "osgeo", "astropy", "sklearn", "pandas", "pyarrow", "matplotlib"]
     code = f"import sys, heph_dagster.definitions; print([name for name in {heavy} if name in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
