@@ -12,6 +12,7 @@ from heph_dagster.defs.insar_assets import INSAR_ASSETS
 from heph_dagster.defs.insar_checks import INSAR_CHECKS
 from heph_dagster.defs.insar_model_assets import INSAR_MODEL_ASSETS
 from heph_dagster.defs.insar_partitions import frame_sensor
+from heph_dagster.defs.insar_prediction_assets import insar_drift, insar_predictions
 from heph_dagster.defs.mask_model_assets import mask_model_assets
 from heph_dagster.defs.model_assets import model_assets
 from heph_dagster.defs.prediction_assets import prediction_assets, prediction_checks
@@ -28,6 +29,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         assets=[
             *INSAR_ASSETS,
             *INSAR_MODEL_ASSETS,
+            insar_predictions([each.key for each in INSAR_MODEL_ASSETS]),
             *(
                 asset
                 for each in active
@@ -43,6 +45,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         asset_checks=[
             *INSAR_CHECKS,
+            insar_drift,
             *(check for each in active for check in (*layer_checks(each), *prediction_checks(each, models[each]))),
         ],
         sensors=[frame_sensor],

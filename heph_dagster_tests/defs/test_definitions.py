@@ -16,7 +16,7 @@ from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import NDVI, NO_DATA, TERRA, VIIRS
 
 HEPHAESTUS = {
-    *(f"hephaestus/{name}" for name in ("annotations", "interferograms", "masks", "crops", "split")),
+    *(f"hephaestus/{name}" for name in ("annotations", "interferograms", "masks", "crops", "split", "predictions")),
     *(
         f"hephaestus/models/{name}"
         for name in ("classifier", "linear_evaluation", "unet", "deeplabv3plus", "segformer", "moco")

@@ -99,11 +99,16 @@ def described(data: CropData) -> dict[str, NDArray[np.float64]]:
         `coherence`, the mean of each crop where it has data, and `no_data`, the share where it has none; N each.
     """
     names = [name for part in data.parts.values() for name in part.names]
-    found = [_described(batch.pixels) for batch in batches(data, names)]
+    found = [describe_crops(batch.pixels) for batch in batches(data, names)]
     return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
-def _described(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+def describe_crops(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    """Figures of crops by which drift is told, see `described`.
+
+    Args:
+        pixels: Red, green, blue and coherence, uint8, N x S x S x 4.
+    """
     there = pixels[..., :3].max(axis=-1) >= DARKEST
     with_data = there.sum(axis=(1, 2))
     levels = np.where(there, pixels[..., 3], 0).sum(axis=(1, 2)) / 255
