@@ -1,6 +1,8 @@
 """The learners of interferograms: each trains, is recorded in MLflow, and competes for the champion of its model."""
 
 # No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
+from dataclasses import replace
+
 import dagster as dg
 from pydantic import Field
 
@@ -135,7 +137,7 @@ def _asset(learner: str, config_class: type[LearnerConfig], after: tuple[str, ..
                 mlflow.tracking(),
                 insar.root,
                 learner,
-                parameters=type(kind.parameters)(**told),
+                parameters=replace(kind.parameters, **told),
                 split=split,
                 seed=seed,
                 floor=floor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,6 @@ class Taught:
 def teach_classifier(lesson: Lesson, encoder: EncoderPredictor | None) -> Taught:
     """Train a classifier and judge it; one with a frozen encoder is compared with an encoder drawn by chance."""
     data, told = lesson.data, lesson.told
-    if encoder is not None:
-        told = replace(told, **{name: encoder.settings[name] for name in ("backbone", "stride", "input_size")})
     predictor, made = fit_classifier(data, told, lesson.fitting, None if encoder is None else encoder.network)
     scores = {part: scored(predictor.predict, data, part) for part in Part}
     at = thresholds(data.parts[Part.VAL].truth, scores[Part.VAL])

@@ -114,14 +114,15 @@ def train_interferograms(
 
     Raises:
         DataError: There are too few crops of some kind.
-        TrainingError: It led nowhere; nothing is registered.
+        TrainingError: It led nowhere, or there is no encoder to evaluate; nothing is registered.
+        TrackingError: The encoder to start from, or the present champion, cannot be used.
     """
     from heph_dagster.models.insar import lessons
     from heph_dagster.models.insar.scoring import described
 
     kind = LEARNERS[learner]
     data = load_crops(root, split)
-    chosen = _with_encoder(tracking, learner, kind.parameters if parameters is None else parameters)
+    chosen, encoder = _started(tracking, learner, kind.parameters if parameters is None else parameters)
     told = {"learner": learner, "split": split, "seed": seed, **asdict(chosen)}
     facts = {
         "data_fingerprint": data.fingerprint,
@@ -136,7 +137,6 @@ def train_interferograms(
         tracking.run(kind.model, learner, told, facts | dict(tags or {}), folder) as run,
     ):
         lesson = lessons.Lesson(data, learner, chosen, seed, folder, run.epoch)
-        encoder = _encoder(tracking, chosen)
         taught = lessons.TEACHERS[kind.model](lesson, encoder)
         run.metrics(taught.metrics)
         run.table("thresholds", taught.thresholds)
@@ -148,7 +148,7 @@ def train_interferograms(
         score = taught.metrics[Part.VAL][DECISIVE[kind.model]].value
         lowest = FLOOR[kind.model] if floor is None else floor
         is_champion = score >= lowest and tracking.challenge(
-            version, score, lambda present: lessons.JUDGES[kind.model](tracking.load(present).predict, data)
+            version, score, lambda present: lessons.JUDGES[kind.model](tracking.load(present).predictor.predict, data)
         )
     shown = {name: figures.as_rgb(taught.plots[name]) for name in taught.shown}
     return Training(version, is_champion, tracking.champion(kind.model), taught.metrics, data, shown)
@@ -168,23 +168,29 @@ def _references(
     return {name: drift.reference(each) for name, each in (*figures_of.items(), *told.items())}
 
 
-def _with_encoder(tracking: Tracking, learner: str, parameters: Any) -> Any:
-    """Parameters that name the encoder to start from: of a linear evaluation the champion, if none is named.
+def _started(tracking: Tracking, learner: str, parameters: Any) -> tuple[Any, Any]:
+    """Parameters, and the predictor of the encoder to start from, whose backbone, stride and input size they take on.
+
+    A linear evaluation, whose encoder is frozen, starts from the champion where no version is named.
+
+    Returns:
+        The parameters, and the predictor; None if they start from chance.
 
     Raises:
         TrainingError: There is no champion.
+        TrackingError: The version cannot be used.
     """
-    if learner != "linear_evaluation" or parameters.encoder is not None:
-        return parameters
-    champion = tracking.champion(ENCODER)
-    if champion is None:
-        raise TrainingError(f"{ENCODER} has no champion to evaluate: train moco first, or name a version of it")
-    return replace(parameters, encoder=champion.number, frozen=True)
-
-
-def _encoder(tracking: Tracking, parameters: Any) -> Any:
-    """The predictor of the encoder to start from; None if none is named."""
-    number = getattr(parameters, "encoder", None)
-    if not isinstance(parameters, ClassifierParameters) or number is None:
-        return None
-    return tracking.load(Version(ENCODER, number, "")).predictor
+    if not isinstance(parameters, ClassifierParameters):
+        return parameters, None
+    number = parameters.encoder
+    if number is None and learner == "linear_evaluation":
+        champion = tracking.champion(ENCODER)
+        if champion is None:
+            raise TrainingError(f"{ENCODER} has no champion to evaluate: train moco first, or name a version of it")
+        number = champion.number
+    if number is None:
+        return parameters, None
+    encoder: Any = tracking.load(Version(ENCODER, number, "")).predictor
+    known = {name: encoder.settings[name] for name in ("backbone", "stride", "input_size")}
+    frozen = parameters.frozen or learner == "linear_evaluation"
+    return replace(parameters, encoder=number, frozen=frozen, **known), encoder
