@@ -83,9 +83,12 @@ class ClassifierModule(CropModule):
         cells = self.network.cells(self.augmented(batch))
         mask = batch["mask"]
         seen = torch.stack([mask > 0, *(mask == kind for kind in range(1, len(CLASSES)))], dim=1).float()
+        # A crop is as strong as the deformation that it was made for; where there are others, that is a guess for them.
+        strong = truth[:, len(CLASSES) :, None, None] * seen[:, :1]
+        seen = torch.cat((seen, strong), dim=1)
         shown = functional.adaptive_max_pool2d(seen, cells.shape[-2:])
         loss = self._loss(smooth_maximum(cells), truth)
-        loss = loss + self.told.mask_weight * self._loss(cells[:, : shown.shape[1]], shown)
+        loss = loss + self.told.mask_weight * self._loss(cells, shown)
         self.tell("train_loss", loss, len(truth))
         return loss
 
