@@ -8,27 +8,31 @@ from numpy.typing import NDArray
 from heph_dagster.anomalies.sphere import label_regions, row_areas
 
 _HALF_KM2 = 10_000.0
+_LEAST = 0.1
+_DAY = 140
+"""Light of `heph_dagster.models.days.pixels.expected_light` from which it is day: the sun 3 degrees up."""
 
 
-def day_scores(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+def day_scores(probabilities: NDArray[np.float32], light: NDArray[np.uint8]) -> NDArray[np.float64]:
     """How surely there is a place of each class on a day.
 
-    Pixels that are more likely of a class than of any other make regions. Each has an area, to which a pixel adds what
-    it is likely of. The largest of them, as a share of itself and 10,000 km2, is the day's score: one half for a place
-    as large as that.
+    Pixels that are of a class with a probability of 0.1 at least make regions. Each has an area, to which a pixel adds
+    what it is likely of. The largest of them, as a share of itself and 10,000 km2, is the day's score: one half for a
+    place as large as that. Where the sun is lower than 3 degrees nothing counts: the edge of the night, which the
+    swath draws, is no hole.
 
     Args:
         probabilities: Of one day, classes x height x width, valid first.
+        light: That is to be expected, height x width.
 
     Returns:
         Scores from 0 to 1 of the classes after the first.
     """
     classes, height, width = probabilities.shape
     areas = row_areas(height, width)[:, None]
-    called = probabilities.argmax(axis=0)
     scores = np.zeros(classes - 1)
     for each in range(1, classes):
-        mask = (called == each).astype(np.uint8)
+        mask = ((probabilities[each] >= _LEAST) & (light >= _DAY)).astype(np.uint8)
         if mask.any():
             count, labels = label_regions(mask)
             weights = areas * probabilities[each]

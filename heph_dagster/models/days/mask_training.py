@@ -181,7 +181,7 @@ def _tell(model: Predictor, pixels: NDArray[np.uint8], days: tuple[date, ...]) -
     for number, day in enumerate(days):
         probabilities = model.predict(pixels[number : number + 1])[0]
         masks[number] = probabilities.argmax(axis=0)
-        scores[day] = day_scores(probabilities)
+        scores[day] = day_scores(probabilities, pixels[number, ..., 3])
     return _Told(masks, scores)
 
 

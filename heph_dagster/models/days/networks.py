@@ -14,8 +14,8 @@ from torch.nn import functional
 from heph_dagster.models.days.pixels import CHANNELS, CLASSES
 from heph_dagster.models.errors import TrainingError
 
-_BLACK = 0.125
-"""Share of white from which a pixel is not black at all."""
+_BLACK = (0.125, 0.25)
+"""Shares of white from which a pixel is not black at all."""
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision normalises
 
@@ -154,7 +154,7 @@ class PixelCnn(nn.Module):
         super().__init__()
         self.first = nn.Sequential(
             nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * (CHANNELS + 1), channels, 3, padding=1),
+            nn.Conv2d(4 * (CHANNELS + len(_BLACK)), channels, 3, padding=1),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
         )
@@ -169,8 +169,9 @@ class PixelCnn(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits of the classes of pixels, N x classes x height x width; both sides must be even."""
         image = planes(pixels)
-        black = functional.relu(1 - image[:, :3].amax(dim=1, keepdim=True) / _BLACK)
-        told = self.first(torch.cat([image, black], dim=1))
+        brightest = image[:, :3].amax(dim=1, keepdim=True)
+        black = [functional.relu(1 - brightest / each) for each in _BLACK]
+        told = self.first(torch.cat([image, *black], dim=1))
         for layer in self.layers:
             told = told + layer(told)
         logits: Tensor = self.last(told)

@@ -71,7 +71,8 @@ class DensenetParameters(NetworkTraining):
         without_weights: Whether all layers train where there are no weights, or the learner is skipped.
     """
 
-    epochs: int = 2
+    width: int = 128
+    epochs: int = 3
     batch_size: int = 8
     weights: str | None = None
     download: bool = False
@@ -131,9 +132,9 @@ class PixelCnnParameters(NetworkTraining):
     """
 
     width: int = 640
-    epochs: int = 10
-    batch_size: int = 6
-    learning_rate: float = 6e-3
+    epochs: int = 8
+    batch_size: int = 8
+    learning_rate: float = 5e-3
     channels: int = 24
     crop: int = 80
     pieces: int = 2

@@ -183,7 +183,8 @@ class LargestPlaces(Predictor):
         pixels = _checked(inputs)
         positive = np.zeros(len(pixels), np.float64)
         for day in range(len(pixels)):  # masks of many days take much memory
-            positive[day] = day_scores(self._masks.predict(pixels[day : day + 1])[0])[self._number - 1]
+            told = self._masks.predict(pixels[day : day + 1])[0]
+            positive[day] = day_scores(told, pixels[day, ..., 3])[self._number - 1]
         return np.stack([1 - positive, positive], axis=1).astype(np.float32)
 
 
