@@ -13,6 +13,8 @@ from heph_dagster_tests.conftest import VIIRS
 from heph_dagster_tests.defs.test_colour_assets import metadata
 from heph_dagster_tests.models.days.conftest import make_days, paint_masks
 
+pytestmark = pytest.mark.slow
+
 FOREST = dg.AssetKey(["gibs", VIIRS, "models", "pixels", "pixel_forest"])
 NEIGHBOURS, DENSENET = (
     dg.AssetKey(["gibs", VIIRS, "models", "miscoloration", name]) for name in ("nearest_neighbours", "densenet121")
@@ -50,7 +52,6 @@ def test_one_training_tells_masks_and_days(run, instance: dg.DagsterInstance) ->
     assert (check.check_name, check.passed) == ("floor", True)
 
 
-@pytest.mark.slow
 def test_learners_of_pixels_are_learners_of_days(run, instance: dg.DagsterInstance) -> None:
     assert run(NEIGHBOURS, width=64, neighbours=1, floor=0.0).success
     assert metadata(instance, NEIGHBOURS)["champion"] == "this is the champion: True; champion: version 1"

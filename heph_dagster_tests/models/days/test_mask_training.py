@@ -107,6 +107,7 @@ def test_learners_of_other_inputs_compete(tracking: Tracking, painted: LayerDays
     assert not list((painted.root / "checkpoints").glob("*/*.ckpt"))
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on(
     tmp_path: Path, painted: LayerDays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
