@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 @click.option("--split", default="frames", show_default=True, help="Split of the crops of interferograms.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--floor", type=click.FloatRange(0, 1), help="Figure that a champion needs.  [default: the learner's]")
+@click.option("--real", is_flag=True, help="Begin with the parameters for the real crops on a GPU.")
 @click.option("--set", "told", multiple=True, metavar="NAME=VALUE", help="A parameter of the learner; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def train(
+def train(  # noqa: PLR0913 - one for each option
     learner: str,
     layer_name: str | None,
     task: str | None,
@@ -41,6 +42,7 @@ def train(
     floor: float | None,
     told: tuple[str, ...],
     *,
+    real: bool,
     as_json: bool,
 ) -> None:
     """Train LEARNER on the data folder's days or crops, record it in MLflow, and print its figures.
@@ -59,7 +61,8 @@ def train(
         if floor is not None:
             chosen["floor"] = floor
         try:
-            found = _train(tracking, settings, learner, layer_name, task, split, told, chosen)
+            chosen["parameters"] = _parameters(_default(learner, real=real), told)
+            found = _train(tracking, settings, learner, layer_name, task, split, chosen)
         except OtherNodeError as done:
             if not is_other_node():
                 raise
@@ -87,7 +90,6 @@ def _train(
     layer_name: str | None,
     task: str | None,
     split: str,
-    told: tuple[str, ...],
     chosen: dict[str, Any],
 ) -> dict[str, Any]:
     """Train a learner of days, of their pixels or of interferograms, and tell its figures."""
@@ -95,15 +97,10 @@ def _train(
     from heph_dagster.hephaestus.splits import Part
     from heph_dagster.models.days.data import Task
     from heph_dagster.models.days.mask_training import MASK_LEARNERS, train_masks
-    from heph_dagster.models.days.training import LEARNERS, train_days
+    from heph_dagster.models.days.training import train_days
     from heph_dagster.models.insar.training import LEARNERS as INSAR_LEARNERS
     from heph_dagster.models.insar.training import train_interferograms
 
-    known: dict[str, Any] = {**LEARNERS, **MASK_LEARNERS, **INSAR_LEARNERS}
-    if learner not in known:
-        names = "\n".join(f"  {name:20} {each.title}" for name, each in known.items())
-        raise click.UsageError(f"There is no learner {learner}. There are:\n{names}")
-    chosen |= {"parameters": _parameters(known[learner].parameters, told)}
     if learner in INSAR_LEARNERS:
         made = train_interferograms(tracking, settings.insar_dir, learner, split=split, **chosen)
         return _figures(made, made.metrics[Part.TEST])
@@ -121,6 +118,24 @@ def _train(
         raise click.UsageError(f"{learner} tells one thing of days: give --task missing_data or --task miscoloration.")
     days = train_days(tracking, source, Task(task), learner, **chosen)
     return _figures(days, days.trained.metrics[Split.TEST])
+
+
+def _default(learner: str, *, real: bool) -> Any:
+    """The parameters that a learner has if nothing is told."""
+    from heph_dagster.models.days.mask_training import MASK_LEARNERS
+    from heph_dagster.models.days.training import LEARNERS
+    from heph_dagster.models.insar.parameters import REAL
+    from heph_dagster.models.insar.training import LEARNERS as INSAR_LEARNERS
+
+    known: dict[str, Any] = {**LEARNERS, **MASK_LEARNERS, **INSAR_LEARNERS}
+    if learner not in known:
+        names = "\n".join(f"  {name:20} {each.title}" for name, each in known.items())
+        raise click.UsageError(f"There is no learner {learner}. There are:\n{names}")
+    if not real:
+        return known[learner].parameters
+    if learner not in REAL:
+        raise click.UsageError(f"--real holds for {', '.join(REAL)}; give {learner} what it needs by --set.")
+    return REAL[learner]
 
 
 def _parameters(default: Any, told: tuple[str, ...]) -> Any:

@@ -32,6 +32,11 @@ _Part = TypeVar("_Part", bound=str)
 
 CHAMPION = "champion"
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
+_QUIET = {
+    "mlflow.store.db.utils": logging.WARNING,  # a line for each table that it makes
+    "mlflow.pyfunc": logging.WARNING,  # each model that it keeps
+    "mlflow.utils.environment": logging.ERROR,  # that there is no pip, which no model of ours needs
+}
 _TRUSTED = (
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
@@ -378,7 +383,8 @@ def _log_predictor(mlflow: Any, name: str, predictor: Predictor, example: NDArra
 
 def _mlflow() -> Any:
     """The package, which takes seconds to import, and then warns of its own type hints."""
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # a line for each table that it makes
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         import mlflow.pyfunc
