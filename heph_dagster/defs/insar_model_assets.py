@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from heph_dagster.defs.insar_assets import GROUP, insar_key
-from heph_dagster.defs.model_assets import floor_check
+from heph_dagster.defs.model_assets import FLOOR_CHECK, champion_of, floor_check
 from heph_dagster.defs.reports import in_own_words, picture
 from heph_dagster.defs.resources import Insar, Mlflow
 from heph_dagster.hephaestus.splits import Part
@@ -19,8 +19,6 @@ from heph_dagster.models.insar.training import (
     FLOOR,
     LEARNERS,
     SEGMENTER,
-    Training,
-    headline,
     train_interferograms,
 )
 
@@ -121,7 +119,7 @@ def _asset(learner: str, config_class: type[LearnerConfig], after: tuple[str, ..
         group_name=GROUP,
         kinds={"pytorch", "mlflow"},
         code_version="1",
-        check_specs=[dg.AssetCheckSpec("floor", asset=key, description="Whether the learner is good enough.")],
+        check_specs=[dg.AssetCheckSpec(FLOOR_CHECK, asset=key, description="Whether the learner is good enough.")],
         description=f"A {kind.title}, trained on crops of interferograms.",
     )
     def model(
@@ -148,29 +146,21 @@ def _asset(learner: str, config_class: type[LearnerConfig], after: tuple[str, ..
         return dg.MaterializeResult(
             metadata={
                 f"test_{decisive}": test[decisive].value,
-                **{f"{part}_{decisive}_interval": headline(metrics[part], decisive) for part in Part},
-                **{f"test_{name}": headline(test, name) for name in _SHOWN[kind.model] if name in test},
+                **{f"{part}_{decisive}_interval": str(metrics[part][decisive]) for part in Part},
+                **{f"test_{name}": str(test[name]) for name in _SHOWN[kind.model] if name in test},
                 **{f"{part}_crops": len(crops.names) for part, crops in made.data.parts.items()},
                 **{f"{part}_deformed": crops.deformed for part, crops in made.data.parts.items()},
                 "without_coherence": made.data.without_coherence,
                 "model": made.version.uri,
-                "champion": _champion(made),
+                "champion": champion_of(made),
                 "mlflow_run": mlflow.run_link(made.version.run_id),
                 **{plot: picture(image) for plot, image in made.plots.items()},
             },
             data_version=dg.DataVersion(f"{made.version.name}/{made.version.number}"),
-            check_results=[
-                floor_check(headline(metrics[Part.VAL], decisive), metrics[Part.VAL][decisive].value, lowest)
-            ],
+            check_results=[floor_check(str(metrics[Part.VAL][decisive]), metrics[Part.VAL][decisive].value, lowest)],
         )
 
     return model
-
-
-def _champion(made: Training) -> str:
-    if made.champion is None:
-        return "none: no version has reached the floor"
-    return f"this is the champion: {made.is_champion}; champion: version {made.champion.number}"
 
 
 INSAR_MODEL_ASSETS = [

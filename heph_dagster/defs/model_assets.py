@@ -21,6 +21,7 @@ from heph_dagster.models.days.mask_training import MaskTraining
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.days.training import DECISIVE, LEARNERS, Training, headline, train_days
 from heph_dagster.models.errors import SkippedError
+from heph_dagster.models.insar.training import Training as InsarTraining
 from heph_dagster.settings import ActiveLayer
 
 _CONFIGS: dict[str, type[LearnerConfig]] = {
@@ -121,7 +122,7 @@ def floor_check(told: str, figure: float, floor: float) -> dg.AssetCheckResult:
     )
 
 
-def champion_of(made: Training | MaskTraining) -> str:
+def champion_of(made: Training | MaskTraining | InsarTraining) -> str:
     """Which version is the champion after a training."""
     if made.champion is None:
         return "none: no version has reached the floor"

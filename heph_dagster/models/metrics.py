@@ -23,6 +23,11 @@ class Metric(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """In words, with the interval where there is one: `0.982 (0.951 to 0.997)`."""
+        interval = f" ({self.low:.3f} to {self.high:.3f})" if np.isfinite(self.low) else ""
+        return f"{self.value:.3f}{interval}"
+
 
 def evaluate(truth: Truth, scores: Scores, threshold: float, *, seed: int = 0) -> dict[str, Metric]:
     """Figures of scores against the truth.

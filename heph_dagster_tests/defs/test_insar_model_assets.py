@@ -69,7 +69,7 @@ def test_a_classifier_trains_and_tells_its_figures(run, instance: dg.DagsterInst
         "no_data": 80,
         "score": 40,
     }
-    assert references["coherence"].edges == pytest.approx([200 / 255])
+    assert references["coherence"].edges[0] == pytest.approx(200 / 255)  # everywhere alike
 
 
 def test_what_goes_wrong_is_told_in_plain_words(run) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from heph_dagster.models.metrics import best_threshold, evaluate
+from heph_dagster.models.metrics import Metric, best_threshold, evaluate
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=40), st.integers(0, 6))
@@ -70,3 +70,8 @@ def test_what_cannot_be_evaluated_is_an_error(truth: list[bool], scores: list[fl
     for work in (lambda *each: evaluate(*each, 0.5), best_threshold):
         with pytest.raises(ValueError, match=message):
             work(np.array(truth), np.array(scores))
+
+
+def test_a_figure_tells_its_interval_where_it_has_one() -> None:
+    assert str(Metric(0.98249, 0.9514, 0.9966)) == "0.982 (0.951 to 0.997)"
+    assert str(Metric(0.5, np.nan, np.nan)) == "0.500"

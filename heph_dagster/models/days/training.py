@@ -250,8 +250,7 @@ def compete(
 
 def headline(metrics: Mapping[str, Metric], name: str = DECISIVE) -> str:
     """A figure with its interval in words: `0.982 (0.951 to 0.997)`."""
-    metric = metrics[name]
-    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
+    return str(metrics[name])
 
 
 def _judge(tracking: Tracking, version: Version, source: LayerDays, data: DayData) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -152,12 +151,6 @@ def train_interferograms(
         )
     shown = {name: figures.as_rgb(taught.plots[name]) for name in taught.shown}
     return Training(version, is_champion, tracking.champion(kind.model), taught.metrics, data, shown)
-
-
-def headline(metrics: Mapping[str, Metric], name: str) -> str:
-    """A figure in words, with its interval where it has one: `0.982 (0.951 to 0.997)`."""
-    metric = metrics[name]
-    return f"{metric.value:.3f}" + (f" ({metric.low:.3f} to {metric.high:.3f})" if isfinite(metric.low) else "")
 
 
 def _references(
