@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.measure import Row
 
-PARTS = ("acquisition", "missing", "miscolouring", "warping", "features", "crops", "crops_loading")
+PARTS = ("acquisition", "missing", "miscolouring", "warping", "features", "crops", "crops_loading", "models")
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 

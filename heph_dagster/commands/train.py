@@ -167,8 +167,6 @@ def _layer_days(settings: Settings, name: str | None) -> LayerDays:
 
 def _figures(made: Any, test: Mapping[str, Metric]) -> dict[str, Any]:
     """What came of a training in plain words: figures of what tests, the model and the champion."""
-    from heph_dagster.models.days.training import headline
-
-    figures = {f"test_{name}": headline(test, name) for name in test}
+    figures = {f"test_{name}": str(test[name]) for name in test}
     champion = "none" if made.champion is None else made.champion.uri
     return {**figures, "model": made.version.uri, "champion": champion, "mlflow_run": made.version.run_id}

@@ -157,7 +157,7 @@ def _asset(learner: str, config_class: type[LearnerConfig], after: tuple[str, ..
                 **{plot: picture(image) for plot, image in made.plots.items()},
             },
             data_version=dg.DataVersion(f"{made.version.name}/{made.version.number}"),
-            check_results=[floor_check(str(metrics[Part.VAL][decisive]), metrics[Part.VAL][decisive].value, lowest)],
+            check_results=[floor_check(metrics[Part.VAL][decisive], lowest)],
         )
 
     return model

@@ -13,7 +13,6 @@ from heph_dagster.defs.reports import in_own_words, picture
 from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.mask_training import MASK_DECISIVE, MASK_LEARNERS, MaskTraining, train_masks
 from heph_dagster.models.days.source import LayerDays
-from heph_dagster.models.days.training import headline
 from heph_dagster.settings import ActiveLayer
 
 _CONFIGS: dict[str, type[MaskConfig]] = {"pixel_forest": PixelForestConfig, "pixel_cnn": PixelCnnConfig}
@@ -65,7 +64,7 @@ def _asset(active: ActiveLayer, learner: str) -> dg.AssetsDefinition:
             metadata=_metadata(made)
             | {"mlflow_run": mlflow.run_link(made.version.run_id), "worst": picture(made.worst)},
             data_version=dg.DataVersion(f"{made.version.name}/{made.version.number}"),
-            check_results=[floor_check(headline(val, MASK_DECISIVE), val[MASK_DECISIVE].value, chosen["mask_floor"])],
+            check_results=[floor_check(val[MASK_DECISIVE], chosen["mask_floor"])],
         )
 
     return model
@@ -74,7 +73,7 @@ def _asset(active: ActiveLayer, learner: str) -> dg.AssetsDefinition:
 def _metadata(made: MaskTraining) -> dict[str, Any]:
     """Figures of masks, and of days by them."""
     metadata: dict[str, Any] = {
-        f"{split}_{name}": headline(metrics, name)
+        f"{split}_{name}": str(metrics[name])
         for split, metrics in made.metrics.items()
         for name in metrics
         if name.startswith("iou")
@@ -83,7 +82,7 @@ def _metadata(made: MaskTraining) -> dict[str, Any]:
     metadata |= {"model": made.version.uri, "champion": champion_of(made)}
     for task, days in made.days.items():
         for name in ("roc_auc", "f1"):
-            metadata[f"test_{task}_{name}"] = headline(days.trained.metrics[Split.TEST], name)
+            metadata[f"test_{task}_{name}"] = str(days.trained.metrics[Split.TEST][name])
         metadata[f"{task}_model"] = days.version.uri
         metadata[f"{task}_champion"] = champion_of(days)
     return metadata

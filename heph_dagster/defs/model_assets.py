@@ -19,9 +19,10 @@ from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.data import Task
 from heph_dagster.models.days.mask_training import MaskTraining
 from heph_dagster.models.days.source import LayerDays
-from heph_dagster.models.days.training import DECISIVE, LEARNERS, Training, headline, train_days
+from heph_dagster.models.days.training import DECISIVE, LEARNERS, Training, train_days
 from heph_dagster.models.errors import SkippedError
 from heph_dagster.models.insar.training import Training as InsarTraining
+from heph_dagster.models.metrics import Metric
 from heph_dagster.settings import ActiveLayer
 
 _CONFIGS: dict[str, type[LearnerConfig]] = {
@@ -88,8 +89,8 @@ def _asset(active: ActiveLayer, task: Task, learner: str) -> dg.AssetsDefinition
         return dg.MaterializeResult(
             metadata={
                 "test_roc_auc": metrics[Split.TEST]["roc_auc"].value,
-                **{f"{split}_roc_auc_interval": headline(metrics[split]) for split in Split},
-                **{f"test_{name}": headline(metrics[Split.TEST], name) for name in ("average_precision", "f1")},
+                **{f"{split}_roc_auc_interval": str(metrics[split][DECISIVE]) for split in Split},
+                **{f"test_{name}": str(metrics[Split.TEST][name]) for name in ("average_precision", "f1")},
                 **{f"{split}_days": len(part.days) for split, part in made.data.parts.items()},
                 **{f"{split}_positive": int(part.truth.sum()) for split, part in made.data.parts.items()},
                 "threshold": made.trained.threshold,
@@ -100,25 +101,19 @@ def _asset(active: ActiveLayer, task: Task, learner: str) -> dg.AssetsDefinition
                 "confusion_matrix": picture(made.plots["confusion_matrix"]),
             },
             data_version=dg.DataVersion(f"{made.version.name}/{made.version.number}"),
-            check_results=[floor_check(headline(metrics[Split.VAL]), metrics[Split.VAL][DECISIVE].value, floor)],
+            check_results=[floor_check(metrics[Split.VAL][DECISIVE], floor)],
         )
 
     return model
 
 
-def floor_check(told: str, figure: float, floor: float) -> dg.AssetCheckResult:
-    """Whether a learner's figure, on what validates, has reached its floor.
-
-    Args:
-        told: The figure with its interval.
-        figure: The figure.
-        floor: What it should reach.
-    """
+def floor_check(figure: Metric, floor: float) -> dg.AssetCheckResult:
+    """Whether a learner's figure, on what validates, has reached its floor."""
     return dg.AssetCheckResult(
         check_name=FLOOR_CHECK,
-        passed=figure >= floor,
-        description=f"{told}; at least {floor:g} is needed",
-        metadata={"figure": figure, "floor": floor},
+        passed=figure.value >= floor,
+        description=f"{figure}; at least {floor:g} is needed",
+        metadata={"figure": figure.value, "floor": floor},
     )
 
 

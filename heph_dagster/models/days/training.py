@@ -28,7 +28,6 @@ from heph_dagster.models.days.trained import Trained
 from heph_dagster.models.drift import Reference
 from heph_dagster.models.errors import DataError
 from heph_dagster.models.loop import checkpoints
-from heph_dagster.models.metrics import Metric
 from heph_dagster.models.serving import Predictor
 from heph_dagster.models.tracking import Run, Tracking, Version
 
@@ -246,11 +245,6 @@ def compete(
     )
     shown = {each: figures.as_rgb(plots[each]) for each in ("roc", "confusion_matrix")}
     return Training(version, is_champion, tracking.champion(name), trained, data, shown)
-
-
-def headline(metrics: Mapping[str, Metric], name: str = DECISIVE) -> str:
-    """A figure with its interval in words: `0.982 (0.951 to 0.997)`."""
-    return str(metrics[name])
 
 
 def _judge(tracking: Tracking, version: Version, source: LayerDays, data: DayData) -> float:

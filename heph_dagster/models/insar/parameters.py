@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -113,3 +114,29 @@ class MocoParameters(CommonParameters):
     momentum: float = 0.99
     temperature: float = 0.2
     dimensions: int = 64
+
+
+_ON_GPU: dict[str, Any] = {"batch_size": 128, "input_size": 224, "workers": 8, "accelerator": "gpu"}
+REAL: dict[str, CommonParameters] = {
+    "classifier": ClassifierParameters(
+        epochs=30, learning_rate=1e-3, backbone="resnet50", stride=16, focal=2.0, calm=3.0, **_ON_GPU
+    ),
+    "unet": SegmenterParameters(
+        epochs=60, learning_rate=1e-3, encoder="resnet34", depth=5, width=16, focal=2.0, calm=0.5, **_ON_GPU
+    ),
+    "deeplabv3plus": SegmenterParameters(
+        epochs=60, learning_rate=1e-3, encoder="resnet50", width=32, focal=2.0, calm=0.5, **_ON_GPU
+    ),
+    "segformer": SegmenterParameters(
+        epochs=60, learning_rate=3e-4, encoder="mit_b2", width=32, focal=2.0, calm=0.5, **_ON_GPU
+    ),
+    "moco": MocoParameters(
+        epochs=200, learning_rate=1e-3, backbone="resnet50", stride=16, queue=65536, momentum=0.999, dimensions=128,
+        **(_ON_GPU | {"batch_size": 256}),
+    ),
+}  # fmt: skip
+"""A start for the about 100,000 real crops on a GPU with 24 GB or more, in bf16 where it has that.
+
+Crops are not shrunk, networks are larger, and focal losses attend to the few deformed pixels. MoCo's queue, momentum
+and dimensions are its authors'. These have not been tried on the real crops.
+"""
