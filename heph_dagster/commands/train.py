@@ -55,13 +55,13 @@ def train(  # noqa: PLR0913 - one for each option
     from heph_dagster.settings import Settings
 
     settings = Settings()
+    parameters = _parameters(_default(learner, task, real=real), told)
+    chosen: dict[str, Any] = {"parameters": parameters, "seed": seed, "tags": {"command": "heph train"}}
+    if floor is not None:
+        chosen["floor"] = floor
     with ExitStack() as stack:
         tracking = _tracking(settings, stack)
-        chosen: dict[str, Any] = {"seed": seed, "tags": {"command": "heph train"}}
-        if floor is not None:
-            chosen["floor"] = floor
         try:
-            chosen["parameters"] = _parameters(_default(learner, real=real), told)
             found = _train(tracking, settings, learner, layer_name, task, split, chosen)
         except OtherNodeError as done:
             if not is_other_node():
@@ -114,13 +114,11 @@ def _train(
             figures = _figures(days, days.trained.metrics[Split.TEST])
             found |= {f"{each} {name}": value for name, value in figures.items()}
         return found
-    if task is None:
-        raise click.UsageError(f"{learner} tells one thing of days: give --task missing_data or --task miscoloration.")
-    days = train_days(tracking, source, Task(task), learner, **chosen)
+    days = train_days(tracking, source, Task(str(task)), learner, **chosen)
     return _figures(days, days.trained.metrics[Split.TEST])
 
 
-def _default(learner: str, *, real: bool) -> Any:
+def _default(learner: str, task: str | None, *, real: bool) -> Any:
     """The parameters that a learner has if nothing is told."""
     from heph_dagster.models.days.mask_training import MASK_LEARNERS
     from heph_dagster.models.days.training import LEARNERS
@@ -131,6 +129,8 @@ def _default(learner: str, *, real: bool) -> Any:
     if learner not in known:
         names = "\n".join(f"  {name:20} {each.title}" for name, each in known.items())
         raise click.UsageError(f"There is no learner {learner}. There are:\n{names}")
+    if learner in LEARNERS and task is None:
+        raise click.UsageError(f"{learner} tells one thing of days: give --task missing_data or --task miscoloration.")
     if not real:
         return known[learner].parameters
     if learner not in REAL:
