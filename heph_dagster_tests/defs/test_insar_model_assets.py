@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import asdict
 from pathlib import Path
 
 import dagster as dg
 import mlflow
 import pytest
-import yaml
 
 from heph_dagster.definitions import build_definitions
 from heph_dagster.models import drift
+from heph_dagster.models.insar.parameters import REAL
 from heph_dagster.models.tracking import Tracking
 from heph_dagster.settings import Settings
 from heph_dagster_tests.defs.test_colour_assets import metadata
@@ -20,7 +20,6 @@ from heph_dagster_tests.models.insar.conftest import make_insar
 CLASSIFIER, MOCO, LINEAR = (
     dg.AssetKey(["hephaestus", "models", name]) for name in ("classifier", "moco", "linear_evaluation")
 )
-README = Path(__file__).parents[2] / "README.md"
 QUICK = {"epochs": 1, "input_size": 48, "batch_size": 8, "accelerator": "cpu", "split": "temporal"}
 
 
@@ -82,9 +81,12 @@ def test_what_goes_wrong_is_told_in_plain_words(run) -> None:
     assert "make the split published first" in failure(run(CLASSIFIER, split="published"))
 
 
-def test_the_configuration_for_real_crops_in_the_readme_is_valid() -> None:
-    (block,) = re.findall(r"```yaml\n(ops:\n  hephaestus__models__.*?)```", README.read_text("utf-8"), re.DOTALL)
-    config = yaml.safe_load(block)
-    assert set(config["ops"]) == {f"hephaestus__models__{name}" for name in ("moco", "classifier", "unet")}
+def test_the_configurations_for_real_crops_are_such_of_the_assets() -> None:
+    told = {name: asdict(parameters) for name, parameters in REAL.items()}
+    told["classifier"].pop("frozen")  # which follows from the asset
+    ops = {f"hephaestus__models__{name}": {"config": values} for name, values in told.items()}
     job = build_definitions(Settings(layers=())).resolve_implicit_global_asset_job_def()
-    assert dg.validate_run_config(job, config)["ops"]["hephaestus__models__unet"]["config"]["depth"] == 5
+    taken = dg.validate_run_config(job, {"ops": ops})["ops"]
+    assert {name: taken[f"hephaestus__models__{name}"]["config"] | values for name, values in told.items()} == {
+        name: taken[f"hephaestus__models__{name}"]["config"] for name in told
+    }
