@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -147,9 +148,12 @@ class PixelForest(Predictor):
         """Probabilities of the classes of pixels."""
         count, height, width, _ = _checked(inputs).shape
         told = np.zeros((count, len(CLASSES), height, width), np.float32)
-        for day, pixels in enumerate(inputs):
-            values = self.forest.predict_proba(patches.features(pixels).reshape(height * width, -1))
-            told[day, self.forest.classes_] = values.T.reshape(-1, height, width)
+        with warnings.catch_warnings():
+            # scikit-learn warns for each tree where there are no filters of warnings, as after MLflow loads a model.
+            warnings.filterwarnings("ignore", ".*sklearn.utils.parallel.delayed", UserWarning)
+            for day, pixels in enumerate(inputs):
+                values = self.forest.predict_proba(patches.features(pixels).reshape(height * width, -1))
+                told[day, self.forest.classes_] = values.T.reshape(-1, height, width)
         return told
 
 

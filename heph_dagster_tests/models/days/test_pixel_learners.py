@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -181,6 +182,10 @@ def test_a_forest_finds_holes_and_patches(masks: MaskData, tmp_path: Path) -> No
     assert told.shape == (8, 3, 32, 64)
     np.testing.assert_array_equal(second.model.predict(part.pixels), told)
     np.testing.assert_array_equal(reloaded(first.model, tmp_path).predict(part.pixels), told)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.resetwarnings()  # as some libraries leave them
+        first.model.predict(part.pixels[:1])
+    assert not warned
     assert first.importances is not None
     assert len(first.importances) == len(patches.FEATURES)
 
