@@ -46,8 +46,8 @@ def test_a_learner_is_trained_and_tells_its_figures(root: Path) -> None:
         (("softmax", *TASK, "--set", "c"), "--set c: give NAME=VALUE, of c."),
         (("random_forest", *TASK, "--set", "trees=many"), "--set trees: Input should be a valid integer"),
         (
-            ("cnn", "--real"),
-            "--real holds for classifier, unet, deeplabv3plus, segformer, moco; give cnn what it needs",
+            ("pixel_cnn", "--real"),
+            "--real holds for classifier, unet, deeplabv3plus, segformer, moco; give pixel_cnn what",
         ),
     ],
 )
