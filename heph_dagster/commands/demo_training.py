@@ -23,7 +23,7 @@ INSAR_LEARNERS = ("classifier", "unet")
 _FIRST_DAY = date(2024, 3, 30)
 _LEVEL = 1
 _ANOMALOUS = 10
-_SPLIT = {"block_days": 10, "gap_days": 1}
+_SPLIT = {"seed": 2, "block_days": 10, "gap_days": 1}
 _INTERFEROGRAMS, _DEFORMED, _TEST_FRAMES = 480, 0.8, 3
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
@@ -188,6 +188,9 @@ def _train(definitions: dg.Definitions, instance: dg.DagsterInstance, key: dg.As
         for name, value in found.items()
         if name.startswith("test_") and isinstance(value, str)
     }
+    for positive, cases in (("positive", "days"), ("deformed", "crops")):
+        if f"test_{positive}" in found:
+            figures[positive] = f"{found[f'test_{positive}']} of {found[f'test_{cases}']} {cases}"
     return Row(task, learner, figures, seconds, str(found.get("champion", "")))
 
 
