@@ -211,6 +211,12 @@ def _predict(definitions: dg.Definitions, instance: dg.DagsterInstance, days: li
     return len(result.asset_materializations_for_node(key.to_python_identifier()))
 
 
+def _rank(row: Row) -> tuple[str, float]:
+    """By task, the highest first figure first, and what failed last."""
+    first = next(iter(row.figures.values()), "-1")
+    return row.task, -float(first.split()[0])
+
+
 def _show(league: League, root: Path) -> None:
     """Print the league, by task and the best first, and where to look next."""
     from rich import box
@@ -223,7 +229,7 @@ def _show(league: League, root: Path) -> None:
     )
     for heading in ("Task", "Learner", "Test figures, with intervals of 95 %", "s", "Champion"):
         table.add_column(heading, justify="right" if heading == "s" else "left")
-    for each in sorted(league.rows, key=lambda row: (row.task, *(f"-{value}" for value in row.figures.values()))):
+    for each in sorted(league.rows, key=_rank):
         figures = "\n".join(f"{name} {value}" for name, value in each.figures.items())
         table.add_row(each.task, each.learner, each.failed or figures, f"{each.seconds:.0f}", each.champion)
     console.print(table)

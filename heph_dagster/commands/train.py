@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -56,6 +57,12 @@ def train(  # noqa: PLR0913 - one for each option
 
     settings = Settings()
     parameters = _parameters(_default(learner, task, real=real), told)
+    alone = getattr(parameters, "nodes", 1) == 1
+    if "TORCHELASTIC_RUN_ID" in os.environ or (is_other_node() and alone):
+        raise click.UsageError(
+            "Start this once on each machine, not by torchrun, with NODE_RANK, MASTER_ADDR and MASTER_PORT, and --set "
+            "nodes=N for N machines; on a single one unset NODE_RANK."
+        )
     chosen: dict[str, Any] = {"parameters": parameters, "seed": seed, "tags": {"command": "heph train"}}
     if floor is not None:
         chosen["floor"] = floor

@@ -60,7 +60,7 @@ class TorchConfig(LearnerConfig):
 
     accelerator: str = Field(default="auto", description="cpu, gpu, ...; auto takes a GPU where there is one.")
     devices: int | None = Field(default=None, ge=1, description="GPUs, or processes; by default all GPUs, or one.")
-    nodes: int = Field(default=1, ge=1, description="Machines; more than one need a launcher, say torchrun.")
+    nodes: int = Field(default=1, ge=1, description="Machines; more than one by `heph train` on each.")
     precision: str = Field(default="auto", description="Of lightning's; auto is mixed on a GPU and 32 bits on CPUs.")
 
 

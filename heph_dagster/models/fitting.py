@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -101,8 +102,9 @@ def fit(
             ModelCheckpoint(kept, best.stem, monitor, mode=mode, enable_version_counter=False),
             ModelCheckpoint(kept, last.stem, enable_version_counter=False),
         ]
-        resumed = last if last.exists() else None
-        first = 1 if resumed is None else int(_read(last)["epoch"]) + 2
+        begun = _begun(last, best)
+        resumed = None if begun is None else last
+        first = 1 if begun is None else begun + 1
         trainer = Trainer(
             accelerator=loop.accelerator,
             devices=_devices(loop),
@@ -127,7 +129,7 @@ def fit(
             if name.endswith(TrainingError.__name__):
                 raise TrainingError(words) from error
             raise
-        if is_other_node():
+        if loop.nodes > 1 and is_other_node():
             raise OtherNodeError("this machine's part of the training is done; the first one goes on")
         state, chosen = _read(last), _read(best)
         module.load_state_dict(chosen["state_dict"])
@@ -215,6 +217,20 @@ def _precision(loop: Loop) -> Any:
     if not _gpu(loop):
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def _begun(last: Path, best: Path) -> int | None:
+    """The last epoch of a training that was stopped; None where there was none, or a machine died while it wrote."""
+    if not (last.exists() and best.exists()):
+        return None
+    try:
+        _read(best)
+        return int(_read(last)["epoch"]) + 1
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        logging.getLogger(__name__).warning("%s is damaged (%s): the training begins anew", last.parent, error)
+        last.unlink()
+        best.unlink()
+        return None
 
 
 def _read(path: Path) -> dict[str, Any]:

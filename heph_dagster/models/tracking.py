@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _Part = TypeVar("_Part", bound=str)
 
 CHAMPION = "champion"
+_LARGEST_EXAMPLE = 200_000
+"""Values; MLflow writes an example as JSON, which takes seconds and megabytes for an image of the world."""
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
 _QUIET = {
     "mlflow.store.db.utils": logging.WARNING,  # a line for each table that it makes
@@ -229,8 +231,7 @@ class Tracking:
                     info = _log_predictor(mlflow, name, model, example)
                 else:
                     info = _log_pipeline(mlflow, model, example)
-            if not self._client.search_registered_models(f"name = '{name}'"):
-                self._client.create_registered_model(name)
+            self._make(lambda: self._client.create_registered_model(name))
             made = self._client.create_model_version(name, info.model_uri, run.id, tags=dict(tags))
         return Version(name, int(made.version), run.id)
 
@@ -242,20 +243,27 @@ class Tracking:
                 return Version(name, int(version.version), str(version.run_id))
         return None
 
-    def challenge(self, version: Version, score: float, judge: Callable[[Version], float]) -> bool:
+    def challenge(self, version: Version, judge: Callable[[Version], tuple[float, float]]) -> bool:
         """Make a version the champion if there is none, or if it beats the present one on the same data.
+
+        A champion that cannot be used any more is beaten, with a warning: nobody could ask it.
 
         Args:
             version: The challenger.
-            score: Its figure, higher is better.
-            judge: The same figure of the present champion, on the same data.
+            judge: A figure of the present champion and of the challenger on the same data, higher is better.
 
         Returns:
             Whether it is the champion now.
         """
         present = self.champion(version.name)
-        if present is not None and judge(present) >= score:
-            return False
+        if present is not None:
+            try:
+                best, score = judge(present)
+            except TrackingError as error:
+                logging.getLogger(__name__).warning("%s is no champion any more: %s", present.uri, error)
+            else:
+                if best >= score:
+                    return False
         self._client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
         return True
 
@@ -290,14 +298,22 @@ class Tracking:
         return np.asarray(self.load(version).predict(inputs)[:, 1], np.float64)
 
     def read(self, run_id: str, name: str) -> Any:
-        """The plain values that a run keeps as `{name}.json`; None if it keeps none."""
+        """The plain values that a run keeps as `{name}.json`; None if it keeps none.
+
+        Raises:
+            TrackingError: They cannot be read.
+        """
         from mlflow import MlflowException
 
+        if f"{name}.json" not in {each.path for each in self._client.list_artifacts(run_id)}:
+            return None
         try:
             with self._fluent() as mlflow:
                 return mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}.json")
-        except (MlflowException, OSError):
-            return None
+        except (MlflowException, OSError, ValueError) as error:
+            raise TrackingError(
+                f"{name}.json of run {run_id} cannot be read ({error}): train the model again"
+            ) from error
 
     def tags(self, version: Version) -> dict[str, str]:
         """The tags of a version."""
@@ -339,12 +355,24 @@ class Tracking:
                     os.environ[name] = value
 
     def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        # Without a place of its own, MLflow keeps files below the current folder.
-        place = None if self._artifacts is None else (self._artifacts / name.replace("/", "_")).absolute().as_uri()
-        return str(self._client.create_experiment(name, artifact_location=place))
+        if self._client.get_experiment_by_name(name) is None:
+            # Without a place of its own, MLflow keeps files below the current folder.
+            place = None if self._artifacts is None else (self._artifacts / name.replace("/", "_")).absolute().as_uri()
+            self._make(lambda: self._client.create_experiment(name, artifact_location=place))
+        (found,) = self._client.search_experiments(filter_string=f"name = '{name}'")
+        return str(found.experiment_id)
+
+    @staticmethod
+    def _make(make: Callable[[], object]) -> None:
+        """Make what may be there: another run may make it at the same time."""
+        from mlflow import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+        try:
+            make()
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
 
 
 def _unusable(version: Version, error: Exception) -> TrackingError:
@@ -376,7 +404,7 @@ def _log_predictor(mlflow: Any, name: str, predictor: Predictor, example: NDArra
             python_model=str(Path(__file__).with_name("served.py")),
             artifacts={"network": str(Path(folder) / predictor.kind)},
             signature=mlflow.models.infer_signature(example, predictor.predict(example)),
-            input_example=example,
+            input_example=example if example.size <= _LARGEST_EXAMPLE else None,
             pip_requirements=[f"heph-dagster=={__version__}"],
         )
 

@@ -113,6 +113,19 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) 
     assert torch.equal(weights(module), weights(whole))
 
 
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_damaged_checkpoint_is_begun_anew(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    train(2, tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    _, made = train(3, tmp_path)
+    assert made.first_epoch == 1
+    assert "is damaged" in caplog.text
+    _, again = train(3, tmp_path)
+    assert again.first_epoch == 4
+    assert again.curves == made.curves
+
+
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
     with pytest.raises(TrainingError, match="the loss is not finite in epoch 1: lower learning_rate"):
         train(module=Line(float("inf")))

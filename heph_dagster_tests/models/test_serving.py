@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from heph_dagster.models import serving
 from heph_dagster.models.serving import Predictor, ServingError, load_predictor, save_predictor
-from heph_dagster.models.tracking import Tracking, TrackingError
+from heph_dagster.models.tracking import Tracking, TrackingError, Version
 
 
 class Brightness(Predictor):
@@ -80,6 +81,23 @@ def test_a_predictor_is_registered_and_loaded_by_name(tmp_path: Path) -> None:
         tracking.predict(version, IMAGES[:, :2])
     for path in (tmp_path / "mlruns").rglob("*"):
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth"}, path
+
+
+def test_a_champion_that_cannot_be_used_is_beaten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlruns")
+
+    def add() -> Version:
+        with tracking.run("lights", "bright", {}, {}) as run:
+            return tracking.register(run, "lights", Brightness(1 / 255), IMAGES[:2], {})
+
+    first, second, third = add(), add(), add()
+    assert tracking.challenge(first, lambda _: (1, 0))
+    assert not tracking.challenge(second, lambda _: (0.5, 0.5))
+    assert tracking.champion("lights") == first
+    shutil.rmtree(tmp_path / "mlruns")
+    assert tracking.challenge(third, lambda present: (float(tracking.predict(present, IMAGES)[0]), 0))
+    assert tracking.champion("lights") == third
+    assert "models:/lights/1 is no champion any more: version 1 of lights cannot be used" in caplog.text
 
 
 def test_a_training_that_goes_on_is_recorded_in_the_same_run(tmp_path: Path) -> None:

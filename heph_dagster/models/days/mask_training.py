@@ -151,7 +151,7 @@ def train_masks(
         )
         score = metrics[Split.VAL][MASK_DECISIVE].value
         is_champion = score >= mask_floor and tracking.challenge(
-            version, score, lambda present: _judge(tracking, present, source, data)
+            version, lambda present: (_judge(tracking, present, source, data), score)
         )
     made, left_out = {}, {}
     known = {day: scores for part in by_part.values() for day, scores in part.scores.items()}

@@ -16,7 +16,7 @@ from heph_dagster.models.days.inputs import describe, inputs_of
 from heph_dagster.models.days.prediction_table import Prediction, predictions_path, read_predictions, write_predictions
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.days.training import DRIFT, THRESHOLD, model_name
-from heph_dagster.models.drift import Reference, Shift
+from heph_dagster.models.drift import Shift
 from heph_dagster.models.errors import DataError
 from heph_dagster.models.tracking import Loaded, Tracking
 
@@ -24,6 +24,8 @@ BATCH_DAYS = 32
 """Days that are in memory at once."""
 RECENT_DAYS = 60
 """Days up to the last one that drift is told of."""
+SEASON_DAYS = 15
+"""Days of the year that training may be away from these: what changes with the seasons is no drift."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,8 @@ def find_drift(tracking: Tracking, source: LayerDays, task: Task) -> dict[str, S
 
     Returns:
         By name the shift of `score` and of figures of the inputs, of the days within `RECENT_DAYS` of the last that
-        this version told of; empty where there are too few, or there is no champion.
+        this version told of, against the days of training in the same season; empty where either are too few, or there
+        is no champion.
     """
     champion = tracking.champion(model_name(source, task))
     if champion is None:
@@ -111,13 +114,30 @@ def find_drift(tracking: Tracking, source: LayerDays, task: Task) -> dict[str, S
     ]
     if not rows:
         return {}
-    first = rows[-1].day - timedelta(days=RECENT_DAYS)
-    recent = [each for each in rows if each.day > first]
-    known: Mapping[str, Reference] = drift.from_json(tracking.read(champion.run_id, DRIFT) or {})
-    values = {name: np.array([each.inputs[name] for each in recent]) for name in recent[0].inputs}
-    values[drift.SCORE] = np.array([each.probability for each in recent])
-    shifts = {name: drift.shift(known[name], each) for name, each in values.items() if name in known}
+    recent = [each for each in rows if each.day > rows[-1].day - timedelta(days=RECENT_DAYS)]
+    told = tracking.read(champion.run_id, DRIFT)
+    if told is None:
+        return {}
+    same, held_out = (_of_season(told[name], [each.day for each in recent]) for name in ("days", "held_out"))
+    compared = {
+        name: (np.array(each)[same], [row.inputs[name] for row in recent]) for name, each in told["inputs"].items()
+    }
+    compared[drift.SCORE] = np.array(told[drift.SCORE])[held_out], [row.probability for row in recent]
+    shifts = {
+        name: drift.shift(drift.reference(known), np.array(values))
+        for name, (known, values) in compared.items()
+        if len(known) >= drift.FEWEST
+    }
     return {name: each for name, each in shifts.items() if each is not None}
+
+
+def _of_season(told: Sequence[str], recent: Sequence[date]) -> NDArray[np.bool_]:
+    """Which days of training are within `SEASON_DAYS` of the season of recent ones, of whatever year."""
+    days, now = (
+        np.array([day.timetuple().tm_yday for day in each]) for each in (map(date.fromisoformat, told), recent)
+    )
+    apart = np.abs(days[:, None] - now[None])
+    return np.asarray(np.minimum(apart, 365 - apart).min(axis=1, initial=365) <= SEASON_DAYS)
 
 
 def _champion(tracking: Tracking, source: LayerDays, task: Task) -> _Champion | None:

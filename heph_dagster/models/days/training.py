@@ -25,11 +25,9 @@ from heph_dagster.models.days.inputs import describe, inputs_of
 from heph_dagster.models.days.parameters import CnnParameters, DensenetParameters, NeighboursParameters
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.days.trained import Trained
-from heph_dagster.models.drift import Reference
-from heph_dagster.models.errors import DataError
 from heph_dagster.models.loop import checkpoints
 from heph_dagster.models.serving import Predictor
-from heph_dagster.models.tracking import Run, Tracking, Version
+from heph_dagster.models.tracking import Run, Tracking, TrackingError, Version
 
 DECISIVE = "roc_auc"
 """Figure of the days that validate by which a champion is chosen."""
@@ -231,7 +229,7 @@ def compete(
     name = model_name(source, data.task)
     run.metrics(trained.metrics)
     run.table("threshold", {THRESHOLD: trained.threshold})
-    run.table(DRIFT, drift.as_json(_references(data, trained)))
+    run.table(DRIFT, _distributions(data, trained))
     plots = _plots(data, trained, f"{source.layer.identifier}, {data.task}, {learner}")
     plots |= _worst(source, data, trained)
     for each, figure in plots.items():
@@ -241,36 +239,45 @@ def compete(
     version = tracking.register(run, name, trained.model, example, version_tags)
     score = trained.metrics[Split.VAL][DECISIVE].value
     is_champion = score >= floor and tracking.challenge(
-        version, score, lambda present: _judge(tracking, present, source, data)
+        version, lambda present: _judge(tracking, present, source, data, trained.scores[Split.VAL])
     )
     shown = {each: figures.as_rgb(plots[each]) for each in ("roc", "confusion_matrix")}
     return Training(version, is_champion, tracking.champion(name), trained, data, shown)
 
 
-def _judge(tracking: Tracking, version: Version, source: LayerDays, data: DayData) -> float:
-    """The decisive figure of a registered version on the days that validate now.
+def _judge(
+    tracking: Tracking, version: Version, source: LayerDays, data: DayData, scores: NDArray[np.float64]
+) -> tuple[float, float]:
+    """The decisive figure of a registered version and of scores, on the days that validate and can be shown to both.
 
     Raises:
-        TrackingError: The version cannot be used.
-        DataError: A day that validates cannot be read as the version takes it.
+        TrackingError: The version cannot be used, or shown days of both kinds.
     """
     from sklearn.metrics import roc_auc_score
 
     part, model = data.parts[Split.VAL], tracking.load(version)
-    inputs = part.inputs
+    inputs, shown = part.inputs, np.ones(len(part.days), bool)
     if inputs.shape[1:] != model.shape[1:]:
-        read, failed = inputs_of(source, part.days, model.shape)
-        for day, error in failed.items():
-            raise DataError(f"{day} cannot be shown to the champion, {version.uri}: {error}") from error
-        inputs = np.stack([read[day] for day in part.days])
-    return float(roc_auc_score(part.truth, model.predict(inputs)[:, 1]))
+        read, _ = inputs_of(source, part.days, model.shape)  # imagery may have been pruned
+        shown = np.array([day in read for day in part.days])
+        inputs = np.array([read[day] for day in part.days if day in read])
+    truth = part.truth[shown]
+    if truth.all() or not truth.any():
+        raise TrackingError(f"there are no days of both kinds that can be shown to {version.uri}")
+    return float(roc_auc_score(truth, model.predict(inputs)[:, 1])), float(roc_auc_score(truth, scores[shown]))
 
 
-def _references(data: DayData, trained: Trained) -> dict[str, Reference]:
-    """Distributions to tell drift by: of figures of all days, and of scores of those that did not train."""
-    figures_of = describe(np.concatenate([part.inputs for part in data.parts.values()]))
-    held_out = np.concatenate([trained.scores[split] for split in (Split.VAL, Split.TEST)])
-    return {name: drift.reference(each) for name, each in (*figures_of.items(), (drift.SCORE, held_out))}
+def _distributions(data: DayData, trained: Trained) -> dict[str, Any]:
+    """What drift is told by: figures of all days, and scores of those that did not train, by day."""
+    described = {split: describe(part.inputs) for split, part in data.parts.items()}
+    names = next(iter(described.values()))
+    held_out = (Split.VAL, Split.TEST)
+    return {
+        "days": [str(day) for part in data.parts.values() for day in part.days],
+        "inputs": {name: np.concatenate([each[name] for each in described.values()]).tolist() for name in names},
+        "held_out": [str(day) for split in held_out for day in data.parts[split].days],
+        drift.SCORE: np.concatenate([trained.scores[split] for split in held_out]).tolist(),
+    }
 
 
 def _plots(data: DayData, trained: Trained, title: str) -> dict[str, Any]:

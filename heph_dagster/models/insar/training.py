@@ -146,8 +146,9 @@ def train_interferograms(
         version = tracking.register(run, kind.model, taught.predictor, taught.example, about)
         score = taught.metrics[Part.VAL][DECISIVE[kind.model]].value
         lowest = FLOOR[kind.model] if floor is None else floor
+        judge = lessons.JUDGES[kind.model]
         is_champion = score >= lowest and tracking.challenge(
-            version, score, lambda present: lessons.JUDGES[kind.model](tracking.load(present).predictor.predict, data)
+            version, lambda present: (judge(tracking.load(present).predictor.predict, data), score)
         )
     shown = {name: figures.as_rgb(taught.plots[name]) for name in taught.shown}
     return Training(version, is_champion, tracking.champion(kind.model), taught.metrics, data, shown)

@@ -11,10 +11,11 @@ import pytest
 
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.models import drift
 from heph_dagster.models.days.classical import ForestParameters
 from heph_dagster.models.days.data import Task
 from heph_dagster.models.days.prediction_table import Prediction, predictions_path, read_predictions, write_predictions
-from heph_dagster.models.days.predictions import find_drift, predict_days
+from heph_dagster.models.days.predictions import _of_season, find_drift, predict_days
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.days.training import Training, train_days
 from heph_dagster.models.errors import DataError
@@ -71,7 +72,9 @@ def test_the_champion_tells_of_days_what_it_told_when_it_was_trained(
     assert found.predictions[new][TASK].positive
     kept = read_predictions(predictions_path(source.root, source.epsg, source.layer))
     assert [each.day for each in kept] == [*DAYS, new]
-    assert not any(each.drifted for each in find_drift(tracking, source, TASK).values())
+    shifts = find_drift(tracking, source, TASK)
+    assert shifts
+    assert not any(each.drifted for each in shifts.values())
 
 
 def test_a_day_that_cannot_be_read_is_told_and_the_others_are_done(
@@ -85,16 +88,31 @@ def test_a_day_that_cannot_be_read_is_told_and_the_others_are_done(
     assert str(mosaic_path(source.root, source.epsg, gone, source.layer)) in str(found.failed[gone])
 
 
-def test_days_unlike_those_of_training_are_drift(trained: tuple[Tracking, LayerDays, Training]) -> None:
+def test_days_unlike_those_of_the_season_are_drift(
+    trained: tuple[Tracking, LayerDays, Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
     tracking, source, _ = trained
-    later = [DAYS[-1] + timedelta(days=300 + number) for number in range(45)]
-    for day in later:
-        store(source.root, source.layer, day, painted(day, MAGENTA)[:, ::-1] // 3)
-    predict_days(tracking, source, later)
+
+    def predict(first: date) -> None:
+        days = [first + timedelta(days=number) for number in range(45)]
+        for day in days:
+            store(source.root, source.layer, day, painted(day, MAGENTA)[:, ::-1] // 3)
+        predict_days(tracking, source, days)
+
+    predict(FIRST + timedelta(days=200))
+    assert find_drift(tracking, source, TASK) == {}  # training has no such season
+    predict(FIRST + timedelta(days=365))
     shifts = find_drift(tracking, source, TASK)
     assert {each.cases for each in shifts.values()} == {45}
     assert shifts["magenta"].drifted
-    assert shifts["score"].index > 1
+    assert drift.SCORE not in shifts  # twelve days were held out
+    monkeypatch.setattr(drift, "FEWEST", 12)
+    assert find_drift(tracking, source, TASK)[drift.SCORE].index > 1
+
+
+def test_seasons_go_around_the_year() -> None:
+    told = ["2020-01-05", "2021-12-28", "2022-01-20", "2019-07-01"]
+    assert _of_season(told, [date(2024, 1, 1), date(2024, 1, 2)]).tolist() == [True, True, False, False]
 
 
 def test_no_champion_is_told(tmp_path: Path, trained: tuple[Tracking, LayerDays, Training]) -> None:
