@@ -74,7 +74,8 @@ def train_linear_svm(data: DayData, parameters: LinearParameters, seed: int) -> 
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(loss="hinge", C=parameters.c, class_weight="balanced", random_state=seed, max_iter=20_000)
-    folds = min(5, int(data.parts[Split.TRAIN].truth.sum()))
+    truth = data.parts[Split.TRAIN].truth
+    folds = min(5, int(truth.sum()), int((~truth).sum()))
     return _fitted(data, CalibratedClassifierCV(machine, ensemble=False, cv=folds), seed)
 
 

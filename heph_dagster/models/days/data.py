@@ -23,7 +23,8 @@ from heph_dagster.models.days.pixels import Masks, Pixels, Size, has_mask, read_
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.errors import DataError
 
-FEWEST_POSITIVES = 2
+FEWEST = 2
+"""Days of either kind below which nothing is learned."""
 _REMEDY = "more days or smaller blocks (the split's block_days) make some"
 
 
@@ -112,7 +113,7 @@ def load_days(source: LayerDays, task: Task, size: Size | None = None) -> DayDat
 
     Raises:
         FileNotFoundError: Labels, features or split are not there.
-        DataError: A part has no days, or days of one kind only, or there are too few positive ones to train.
+        DataError: A part has no days, or days of one kind only, or there are too few of one kind to train.
         FeaturesError, LabelTableError, ValueError: A table is damaged.
         RasterError: An image is damaged.
     """
@@ -199,9 +200,10 @@ class _Features:
 
 def _labelled(source: LayerDays, task: Task) -> _Labelled:
     table = read_label_table(labels_path(source.root, source.epsg, source.layer))
-    rows = sorted(table.select(["day", "codes", "missing", "source"]).to_pylist(), key=lambda row: row["day"])
+    table = table.sort_by("day").select(["day", "codes", "missing", "source", "miscoloured_share"])
     eclipse = (table.schema.metadata or {}).get(b"eclipse_is_missing") == b"true"
-    return _Labelled([(row["day"], _positive(row, task), row["source"]) for row in rows], eclipse)
+    rows = [(row["day"], _positive(row, task), row["source"]) for row in table.to_pylist()]
+    return _Labelled(rows, eclipse)
 
 
 def _parts(source: LayerDays) -> dict[date, Split]:
@@ -223,6 +225,8 @@ def _positive(row: dict[str, Any], task: Task) -> bool | None:
     if task is Task.MISSING_DATA:
         missing: bool | None = row["missing"]
         return missing
+    if row["source"] == "automatic" and row["miscoloured_share"] is None:  # another method has found the day normal
+        return None
     return Label.MISCOLOURED in row["codes"] if row["codes"] else None
 
 
@@ -234,9 +238,12 @@ def _check(parts: Mapping[Split, Part], task: Task, name: str) -> None:
         if positives in {0, len(part.days)}:
             kind = "none" if not positives else "all"
             raise DataError(f"of the {len(part.days)} days of {name} that {split}, {kind} have {task}: {_REMEDY}")
-    positives = int(parts[Split.TRAIN].truth.sum())
-    if positives < FEWEST_POSITIVES:
-        raise DataError(f"{positives} of the days of {name} that train has {task}, too few to learn from: {_REMEDY}")
+    truth = parts[Split.TRAIN].truth
+    for found, verb in ((truth, "has"), (~truth, "lacks")):
+        if found.sum() < FEWEST:
+            raise DataError(
+                f"{found.sum()} of the days of {name} that train {verb} {task}, too few to learn from: {_REMEDY}"
+            )
 
 
 def _fingerprint(parts: Iterable[tuple[Split, Sequence[date], Sequence[NDArray[Any]]]]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from heph_dagster.anomalies.label_table import labels_path, read_labels, update_
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.anomalies.splitting import block_split, split_path, write_split
+from heph_dagster.gibs.archive import mosaic_path
+from heph_dagster.models.days.classical import LinearParameters, train_linear_svm
 from heph_dagster.models.days.data import Task, load_days
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.errors import DataError
@@ -69,14 +72,44 @@ def test_an_empty_part_is_an_error(changed: LayerDays) -> None:
         load_days(changed, Task.MISCOLORATION)
 
 
-def test_too_few_positive_days_are_an_error(changed: LayerDays) -> None:
-    data = load_days(changed, Task.MISCOLORATION)
-    train = data.parts[Split.TRAIN]
-    for day in [day for day, positive in zip(train.days, train.truth, strict=True) if positive][1:]:
-        label_day(changed.root, changed.layer, EPSG, day, [Label.NORMAL])
+def test_days_whose_colours_no_method_judged_are_neither_good_nor_bad(changed: LayerDays) -> None:
+    judged, unsure, other = (day.replace(year=2023) for day in DAYS[:3])
+    for day, name, report in (
+        (judged, "missing_data", {"labels": [0]}),
+        (judged, "miscoloration", {"labels": [0], "miscoloured_share": 0.0}),
+        (unsure, "missing_data", {"labels": [0]}),
+        (unsure, "miscoloration", {"labels": [], "reason": "no climatology yet", "miscoloured_share": None}),
+        (other, "missing_data", {"labels": [0]}),
+    ):
+        path = mosaic_path(changed.root, EPSG, day, changed.layer).with_suffix(f".{name}.json")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(report), "utf-8")
     update_labels(changed.root, changed.layer, EPSG)
-    with pytest.raises(DataError, match="that train has miscoloration, too few to learn from"):
+    left_out = load_days(changed, Task.MISCOLORATION).left_out
+    assert left_out == {"not_judged": 2, "without_features": 1, "in_no_part": 0}
+
+
+def leave(source: LayerDays, count: int, *, positive: bool) -> None:
+    """Let a few of the days that train be positive or not, and the others be of the other kind."""
+    train = load_days(source, Task.MISCOLORATION).parts[Split.TRAIN]
+    for day in [day for day, each in zip(train.days, train.truth, strict=True) if each == positive][count:]:
+        label_day(source.root, source.layer, EPSG, day, [Label.NORMAL if positive else Label.MISCOLOURED])
+    update_labels(source.root, source.layer, EPSG)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_too_few_days_of_a_kind_are_an_error(changed: LayerDays, *, positive: bool) -> None:
+    leave(changed, 1, positive=positive)
+    verb = "has" if positive else "lacks"
+    with pytest.raises(DataError, match=f"1 of the days of .* that train {verb} miscoloration, too few to learn from"):
         load_days(changed, Task.MISCOLORATION)
+
+
+def test_two_days_of_a_kind_are_enough_for_the_linear_machine(changed: LayerDays) -> None:
+    leave(changed, 2, positive=False)
+    data = load_days(changed, Task.MISCOLORATION)
+    assert (~data.parts[Split.TRAIN].truth).sum() == 2
+    assert np.isfinite(train_linear_svm(data, LinearParameters(), 0).scores[Split.TEST]).all()
 
 
 def test_without_a_split_the_error_tells_what_to_do(changed: LayerDays) -> None:
