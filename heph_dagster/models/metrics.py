@@ -14,6 +14,8 @@ _Weights: TypeAlias = NDArray[np.float64]
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+_BLOCK = 50
+"""Resamples whose weights are in memory at once."""
 
 
 class Metric(NamedTuple):
@@ -50,12 +52,17 @@ def evaluate(truth: Truth, scores: Scores, threshold: float, *, seed: int = 0) -
     Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals).
     """
     check_scores(truth, scores)
-    weights = _resamples(truth, np.random.default_rng(seed))
+    drawn = _resamples(truth, np.random.default_rng(seed))
     figures = _figures(truth, scores, threshold)
+    found = np.empty((len(figures), len(drawn)))
+    for start in range(0, len(drawn), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        weights = drawn[block].astype(np.float64)
+        for row, figure in zip(found, figures.values(), strict=True):
+            row[block] = figure(weights)
     tail = (1 - CONFIDENCE) / 2
     result = {}
-    for name, figure in figures.items():
-        values = figure(weights)
+    for name, values in zip(figures, found, strict=True):
         low, high = np.nanquantile(values[1:], (tail, 1 - tail))
         result[name] = Metric(float(values[0]), float(low), float(high))
     return result
@@ -94,13 +101,18 @@ def best_threshold(truth: Truth, scores: Scores) -> float:
     return float(ranked[place] if place + 1 == len(ranked) else (ranked[place] + ranked[place + 1]) / 2)
 
 
-def _resamples(truth: Truth, rng: np.random.Generator) -> _Weights:
-    """How often each case is drawn: all once in the first row, then a row per resample."""
-    weights = np.ones((RESAMPLES + 1, len(truth)))
+def _resamples(truth: Truth, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """How often each case is drawn: all once in the first row, then a row per resample.
+
+    A byte is enough: no case of a large set is ever drawn 256 times.
+    """
+    drawn = np.ones((RESAMPLES + 1, len(truth)), np.uint8)
     for kind in (truth, ~truth):
-        count = int(np.count_nonzero(kind))
-        weights[1:, kind] = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    return weights
+        count, places = int(np.count_nonzero(kind)), np.flatnonzero(kind)
+        shares = np.full(count, 1 / count)
+        for start in range(1, RESAMPLES + 1, _BLOCK):
+            drawn[start : start + _BLOCK, places] = rng.multinomial(count, shares, size=_BLOCK)
+    return drawn
 
 
 def _figures(truth: Truth, scores: Scores, threshold: float) -> dict[str, Callable[[_Weights], NDArray[np.float64]]]:

@@ -46,6 +46,20 @@ def test_intervals_are_those_of_the_seed() -> None:
     assert evaluate(truth, scores, 0.5, seed=3) != evaluate(truth, scores, 0.5, seed=4)
 
 
+def test_figures_of_a_large_set_are_those_of_all_resamples_at_once() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random(5000) < 0.1
+    scores = np.round(rng.random(5000) + 0.3 * truth, 3)
+    assert evaluate(truth, scores, 0.8, seed=5) == {
+        "roc_auc": Metric(0.7611214408525792, 0.7403489829977122, 0.7816311902619597),
+        "average_precision": Metric(0.4532506446833021, 0.41519650562100524, 0.49000025432330724),
+        "f1": Metric(0.3260225251926497, 0.30210749162130357, 0.35154655320926104),
+        "recall": Metric(0.5218216318785579, 0.48002846299810253, 0.5636148007590133),
+        "precision": Metric(0.23706896551724138, 0.22011529418480608, 0.2558350143277279),
+        "accuracy": Metric(0.7726, 0.761795, 0.784),
+    }
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=30))
 def test_no_threshold_has_a_higher_f1(cases: list[tuple[bool, int]]) -> None:
     truth = np.array([True, False, *(positive for positive, _ in cases)])
