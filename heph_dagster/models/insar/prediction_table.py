@@ -22,7 +22,8 @@ class Prediction:
         secondary: UTC day of the second.
         unique_id: ID of the annotation; None where there is none.
         coherence: Whether there was a coherence map of its size; without, the models were given 0.
-        bytes: Size of the interferogram's file.
+        bytes: Size of the interferogram's file, as the inventory has it.
+        coherence_bytes: Size of the coherence map's; None if there is none.
         deformed: Whether the ground is called deformed.
         probabilities: By output of the classifier, the highest of all squares.
         threshold: From which probability of deformation on it is called deformed.
@@ -30,10 +31,13 @@ class Prediction:
         y: Its upper row.
         model: Name of the registered classifier.
         version: Number of its version.
+        run_id: MLflow's ID of the run that made it: each store has a version 1.
         learner: What kind of learner that is.
         deformed_px: Pixels that the segmenter calls deformed; None without one.
         segmenter_version: Number of its version; None without one.
-        inputs: Figures of what was seen, by name, to tell drift by.
+        segmenter_run_id: The run that made that; None without one.
+        sample: Figures of one tile, drawn by chance, by name, to tell drift by: of its pixels, and as `score` its
+            probability of deformation.
     """
 
     frame: str
@@ -43,6 +47,7 @@ class Prediction:
     unique_id: int | None
     coherence: bool
     bytes: int
+    coherence_bytes: int | None
     deformed: bool
     probabilities: Mapping[str, float]
     threshold: float
@@ -50,10 +55,12 @@ class Prediction:
     y: int
     model: str
     version: int
+    run_id: str
     learner: str
     deformed_px: int | None
     segmenter_version: int | None
-    inputs: Mapping[str, float]
+    segmenter_run_id: str | None
+    sample: Mapping[str, float]
 
 
 def predictions_path(folder: Path, frame: str) -> Path:
@@ -78,10 +85,11 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
     schema = pa.schema(
         {
             "frame": pa.string(), "dates": pa.string(), "primary": pa.date32(), "secondary": pa.date32(),
-            "unique_id": pa.int32(), "coherence": pa.bool_(), "bytes": pa.int64(), "deformed": pa.bool_(),
-            "probabilities": figures, "threshold": pa.float64(), "x": pa.int32(), "y": pa.int32(), "model": pa.string(),
-            "version": pa.int32(), "learner": pa.string(), "deformed_px": pa.int64(), "segmenter_version": pa.int32(),
-            "inputs": figures,
+            "unique_id": pa.int32(), "coherence": pa.bool_(), "bytes": pa.int64(),
+            "coherence_bytes": pa.int64(), "deformed": pa.bool_(), "probabilities": figures, "threshold": pa.float64(),
+            "x": pa.int32(), "y": pa.int32(), "model": pa.string(), "version": pa.int32(), "run_id": pa.string(),
+            "learner": pa.string(), "deformed_px": pa.int64(), "segmenter_version": pa.int32(),
+            "segmenter_run_id": pa.string(), "sample": figures,
         }
     )  # fmt: skip
     write_table(path, pa.Table.from_pylist([asdict(each) for each in predictions], schema))
@@ -92,4 +100,4 @@ def read_predictions(path: Path) -> list[Prediction]:
     if not path.exists():
         return []
     rows = read_table(path).to_pylist()
-    return [Prediction(**row | {name: dict(row[name]) for name in ("probabilities", "inputs")}) for row in rows]
+    return [Prediction(**row | {name: dict(row[name]) for name in ("probabilities", "sample")}) for row in rows]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heph_dagster.hephaestus.crops import Window, cut
+from heph_dagster.hephaestus.crops import Window, cut, tile_windows
 from heph_dagster.hephaestus.interferograms import Image, InterferogramError, read_coherence, read_interferogram
 from heph_dagster.hephaestus.inventory import Pair, inventory_path, read_inventory
 from heph_dagster.models import drift
@@ -24,10 +24,8 @@ from heph_dagster.models.insar.prediction_table import (
     write_predictions,
 )
 from heph_dagster.models.insar.scoring import describe_crops
-from heph_dagster.models.insar.training import CLASSIFIER, DRIFT, SEGMENTER
-from heph_dagster.models.tracking import Loaded, Tracking
-
-_DEFORMATION = OUTPUTS[0]
+from heph_dagster.models.insar.training import CLASSIFIER, DRIFT, SEGMENTER, THRESHOLD
+from heph_dagster.models.tracking import Loaded, Tracking, Version
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +58,9 @@ class Champion:
     learner: str
 
     @property
-    def version(self) -> int:
-        """Number of its version."""
-        return self.model.version.number
+    def version(self) -> Version:
+        """Its version."""
+        return self.model.version
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +98,8 @@ def predict_frame(
     """Ask champions about the interferograms of a frame, and write what they tell.
 
     An interferogram is looked at in squares of the size that the models take, which cover all of it and overlap where
-    they have to. One that the same versions told of stays as it was told, unless its file has another size.
+    they have to. One that the same versions told of stays as it was told, unless a file of it has another size; only
+    whether it is annotated by now is told anew.
 
     Args:
         champions: Who is asked.
@@ -114,11 +113,11 @@ def predict_frame(
         FileNotFoundError: The frame has no inventory.
     """
     path = predictions_path(folder, frame)
-    segmenter = champions.segmenter and champions.segmenter.version
+    asked = _versions(champions)
     known = {
-        (each.dates, each.bytes): each
+        (each.dates, each.bytes, each.coherence_bytes): each
         for each in read_predictions(path)
-        if (each.version, each.segmenter_version) == (champions.classifier.version, segmenter)
+        if (each.version, each.run_id, each.segmenter_version, each.segmenter_run_id) == asked
     }
     rows: list[Prediction] = []
     left_out: dict[str, str] = {}
@@ -127,9 +126,9 @@ def predict_frame(
         if pair.interferogram is None:
             left_out[pair.dates] = "; ".join(pair.problems)
             continue
-        kept = known.get((pair.dates, pair.interferogram.bytes or 0))
+        kept = known.get((pair.dates, *_sizes(pair)))
         if kept is not None:
-            rows.append(kept)
+            rows.append(replace(kept, unique_id=pair.unique_id))
             continue
         try:
             rows.append(_ask(champions, raw, pair, pair.interferogram.path))
@@ -143,6 +142,10 @@ def predict_frame(
 
 def find_drift(tracking: Tracking, folder: Path, frames: list[str]) -> dict[str, Shift]:
     """How far what the champion saw and told of interferograms has moved from its training.
+
+    One tile of each interferogram, drawn by chance, is compared with the tiles that it was trained and judged on: those
+    of interferograms without deformation. Crops around deformations are left out there, since hardly any tile that is
+    drawn shows one; where many do, `score` drifts.
 
     Args:
         tracking: Where the champion is.
@@ -158,11 +161,10 @@ def find_drift(tracking: Tracking, folder: Path, frames: list[str]) -> dict[str,
         return {}
     known = drift.from_json(tracking.read(champion.run_id, DRIFT) or {})
     rows = [each for frame in frames for each in read_predictions(predictions_path(folder, frame))]
-    rows = [each for each in rows if each.version == champion.number]
+    rows = [each for each in rows if (each.version, each.run_id) == (champion.number, champion.run_id)]
     shifts = {}
     for name, reference in known.items():
-        values = np.array([_figure(each, name) for each in rows])
-        shift = drift.shift(reference, values)
+        shift = drift.shift(reference, np.array([each.sample[name] for each in rows]))
         if shift is not None:
             shifts[name] = shift
     return shifts
@@ -190,8 +192,21 @@ def _champion(tracking: Tracking, name: str) -> Champion | None:
     version = tracking.champion(name)
     if version is None:
         return None
-    thresholds = tracking.read(version.run_id, "thresholds")
-    return Champion(tracking.load(version), float(thresholds[_DEFORMATION]), tracking.tags(version)["learner"])
+    tags = tracking.tags(version)
+    return Champion(tracking.load(version), float(tags[THRESHOLD]), tags["learner"])
+
+
+def _versions(champions: Champions) -> tuple[int, str, int | None, str | None]:
+    """Numbers and runs of the classifier and of the segmenter."""
+    classifier, segmenter = champions.classifier.version, champions.segmenter
+    number, run_id = (None, None) if segmenter is None else (segmenter.version.number, segmenter.version.run_id)
+    return classifier.number, classifier.run_id, number, run_id
+
+
+def _sizes(pair: Pair) -> tuple[int, int | None]:
+    """Bytes of the interferogram, and of the coherence map; None if there is none."""
+    first, second = (each.bytes if each is not None else None for each in (pair.interferogram, pair.coherence))
+    return first or 0, second
 
 
 def _ask(champions: Champions, raw: Path, pair: Pair, name: str) -> Prediction:
@@ -204,11 +219,15 @@ def _ask(champions: Champions, raw: Path, pair: Pair, name: str) -> Prediction:
     coherence = _coherence(raw, pair, image.shape[:2])
     pixels = np.dstack([image, np.zeros(image.shape[:2], np.uint8) if coherence is None else coherence])
     classifier, segmenter = champions.classifier, champions.segmenter
-    windows = squares(image.shape[1], image.shape[0], classifier.model.shape[1])
-    crops = np.stack([cut(pixels, window) for window in windows])
+    height, width, size = *image.shape[:2], classifier.model.shape[1]
+    windows = squares(width, height, size)
+    drawn = _drawn(tile_windows(width, height, size) or windows, f"{pair.frame} {pair.dates}")
+    crops = np.stack([cut(pixels, window) for window in (*windows, drawn)])
     told = np.asarray(classifier.model.predict(crops), np.float64)
-    place = windows[int(told[:, 0].argmax())]
-    highest = told.max(axis=0)
+    place = windows[int(told[:-1, 0].argmax())]
+    highest = told[:-1].max(axis=0)
+    version, run_id, segmenter_version, segmenter_run_id = _versions(champions)
+    interferogram_bytes, coherence_bytes = _sizes(pair)
     return Prediction(
         frame=pair.frame,
         dates=pair.dates,
@@ -216,19 +235,28 @@ def _ask(champions: Champions, raw: Path, pair: Pair, name: str) -> Prediction:
         secondary=pair.secondary,
         unique_id=pair.unique_id,
         coherence=coherence is not None,
-        bytes=(raw / name).stat().st_size,
+        bytes=interferogram_bytes,
+        coherence_bytes=coherence_bytes,
         deformed=bool(highest[0] >= classifier.threshold),
         probabilities=dict(zip(OUTPUTS, highest.tolist(), strict=True)),
         threshold=classifier.threshold,
         x=place.x,
         y=place.y,
-        model=classifier.model.version.name,
-        version=classifier.version,
+        model=classifier.version.name,
+        version=version,
+        run_id=run_id,
         learner=classifier.learner,
         deformed_px=None if segmenter is None else _deformed(segmenter, pixels),
-        segmenter_version=None if segmenter is None else segmenter.version,
-        inputs={each: float(values.mean()) for each, values in describe_crops(crops).items()},
+        segmenter_version=segmenter_version,
+        segmenter_run_id=segmenter_run_id,
+        sample={drift.SCORE: float(told[-1, 0])}
+        | {each: float(values[0]) for each, values in describe_crops(crops[-1:]).items()},
     )
+
+
+def _drawn(windows: list[Window], name: str) -> Window:
+    """One of some windows; the same name draws the same."""
+    return windows[int.from_bytes(sha256(name.encode()).digest()) % len(windows)]
 
 
 def _deformed(segmenter: Champion, pixels: NDArray[np.uint8]) -> int:
@@ -252,7 +280,3 @@ def _coherence(raw: Path, pair: Pair, shape: tuple[int, ...]) -> Image | None:
         return read_coherence(raw / pair.coherence.path)
     except InterferogramError:
         return None
-
-
-def _figure(prediction: Prediction, name: str) -> Any:
-    return prediction.probabilities[_DEFORMATION] if name == drift.SCORE else prediction.inputs[name]

@@ -93,12 +93,17 @@ def called(found: NDArray[np.floating[Any]], threshold: float) -> NDArray[np.uin
 
 
 def described(data: CropData) -> dict[str, NDArray[np.float64]]:
-    """Figures of all crops by which drift is told.
+    """Figures of all tiles by which drift is told: of the crops that were not made for a deformation.
 
     Returns:
         `coherence`, the mean of each crop where it has data, and `no_data`, the share where it has none; N each.
     """
-    names = [name for part in data.parts.values() for name in part.names]
+    names = [
+        name
+        for part in data.parts.values()
+        for name, deformed in zip(part.names, part.truth[:, 0], strict=True)
+        if not deformed
+    ]
     found = [describe_crops(batch.pixels) for batch in batches(data, names)]
     return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 

@@ -139,7 +139,7 @@ def train_interferograms(
         taught = lessons.TEACHERS[kind.model](lesson, encoder)
         run.metrics(taught.metrics)
         run.table("thresholds", taught.thresholds)
-        run.table(DRIFT, drift.as_json(_references(described(data), taught.scores)))
+        run.table(DRIFT, drift.as_json(_references(data, described(data), taught.scores)))
         for name, figure in taught.plots.items():
             run.figure(name, figure)
         about = {"learner": learner, "fingerprint": data.fingerprint, THRESHOLD: repr(taught.thresholds["deformation"])}
@@ -155,10 +155,14 @@ def train_interferograms(
 
 
 def _references(
-    figures_of: Mapping[str, NDArray[np.float64]], scores: Mapping[Part, NDArray[np.float64]]
+    data: CropData, figures_of: Mapping[str, NDArray[np.float64]], scores: Mapping[Part, NDArray[np.float64]]
 ) -> dict[str, Reference]:
-    """Distributions to tell drift by: of figures of all crops, and of scores of those that did not train."""
-    told = {"score": np.concatenate([scores[Part.VAL], scores[Part.TEST]])} if scores else {}
+    """Distributions to tell drift by: of figures of all tiles, and of scores of those that did not train.
+
+    Crops around deformations are left out: they were made to show some, which tiles of new interferograms hardly do.
+    """
+    tiles = {part: ~data.parts[part].truth[:, 0] for part in (Part.VAL, Part.TEST)}
+    told = {drift.SCORE: np.concatenate([scores[part][each] for part, each in tiles.items()])} if scores else {}
     return {name: drift.reference(each) for name, each in (*figures_of.items(), *told.items())}
 
 

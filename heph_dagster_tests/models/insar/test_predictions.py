@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,8 @@ from heph_dagster.models.insar.data import OUTPUTS
 from heph_dagster.models.insar.parameters import ClassifierParameters, SegmenterParameters
 from heph_dagster.models.insar.prediction_table import frames_with_predictions, predictions_path, read_predictions
 from heph_dagster.models.insar.predictions import Champions, find_drift, load_champions, predict_frame, squares
-from heph_dagster.models.insar.training import train_interferograms
-from heph_dagster.models.tracking import Tracking
+from heph_dagster.models.insar.training import CLASSIFIER, train_interferograms
+from heph_dagster.models.tracking import Loaded, Tracking, Version
 from heph_dagster.png import Picture, encode_png
 from heph_dagster_tests.models.insar.conftest import FRAMES, SIZE, simple_crop
 
@@ -86,7 +88,7 @@ def test_champions_tell_which_interferograms_deform_and_where(tmp_path: Path, tr
     assert deformed.probabilities["deformation"] > calm.probabilities["deformation"]
     assert list(deformed.probabilities) == list(OUTPUTS)
     assert (calm.coherence, bare.coherence) == (True, False)
-    assert (calm.inputs["coherence"], bare.inputs["coherence"]) == (pytest.approx(200 / 255), 0)
+    assert (calm.sample["coherence"], bare.sample["coherence"]) == (pytest.approx(200 / 255), 0)
     assert (deformed.version, deformed.segmenter_version, deformed.learner) == (1, 1, "classifier")
     assert 0 <= (deformed.deformed_px or 0) <= 3 * SIZE * SIZE
     assert frames_with_predictions(tmp_path) == [FRAME]
@@ -99,20 +101,66 @@ def test_champions_tell_which_interferograms_deform_and_where(tmp_path: Path, tr
     assert again.anew == 2  # the new one, and the one that cannot be read
     assert again.rows[:3] == made.rows
     alone = predict_frame(Champions(champions.classifier, None), tmp_path, raw, FRAME)
-    assert [each.segmenter_version for each in alone.rows] == [None] * 4
+    assert [(each.segmenter_version, each.segmenter_run_id) for each in alone.rows] == [(None, None)] * 4
     assert find_drift(tracking, tmp_path, [FRAME]) == {}  # too few
 
 
 @pytest.mark.slow
-def test_interferograms_unlike_those_of_training_are_drift(tmp_path: Path, tracking: Tracking) -> None:
-    for number in range(24):
-        store_pair(tmp_path / "raw", f"202001{number + 1:02}_20200213", (2 * number + 2,), coherence=False)
+def test_what_is_kept_is_of_the_same_files_and_models(tmp_path: Path, tracking: Tracking) -> None:
+    raw, dates = tmp_path / "raw", "20200101_20200113"
+    store_pair(raw, dates, (2, 4))
+    take(tmp_path)
+    champions = Champions(load_champions(tracking).classifier, None)
+
+    def ask(champions: Champions = champions):
+        made = predict_frame(champions, tmp_path, raw, FRAME)
+        assert read_predictions(predictions_path(tmp_path, FRAME)) == list(made.rows)
+        return made.rows[0], made.anew
+
+    first, _ = ask()
+    assert first.run_id == champions.classifier.version.run_id
+    write_inventory(inventory_path(tmp_path, FRAME), take_inventory(raw, FRAME, {dates: [7]}))
+    assert ask() == (replace(first, unique_id=7), 0)  # annotated since
+    coherence = raw / FRAME / "interferograms" / dates / "Coherence.png"
+    coherence.write_bytes(encode_png(Picture(np.zeros((SIZE, 2 * SIZE), np.uint8), None)))
+    take(tmp_path)
+    other, anew = ask()
+    assert (anew, other.bytes, other.sample["coherence"]) == (1, first.bytes, 0)
+    coherence.unlink()
+    take(tmp_path)
+    bare, anew = ask()
+    assert (anew, bare.coherence, bare.coherence_bytes) == (1, False, None)
+    # Each store has a version 1.
+    elsewhere = Version(CLASSIFIER, 1, "another run")
+    found, anew = ask(
+        Champions(replace(champions.classifier, model=Loaded(elsewhere, champions.classifier.model._model)), None)
+    )
+    assert (anew, found.version, found.run_id) == (1, 1, "another run")
+
+
+def store_many(raw: Path, first: int, *, odd: int = 0, coherence: bool = True) -> None:
+    """60 interferograms of five simple crops each, of which some are deformed."""
+    for number in range(60):
+        dates = f"20200101_{date(2020, 1, 2) + timedelta(days=number):%Y%m%d}"
+        crops = tuple(first + 10 * number + 2 * place + (place < odd) for place in range(5))
+        store_pair(raw, dates, crops, coherence=coherence)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("world", "drifted"),
+    [({}, set()), ({"coherence": False}, {"coherence"}), ({"odd": 4}, {"score"})],
+    ids=["same", "without_coherence", "mostly_deformed"],
+)
+def test_drift_is_told_of_another_world_only(
+    tmp_path: Path, tracking: Tracking, world: dict[str, int], drifted: set[str]
+) -> None:
+    store_many(tmp_path / "raw", 5000, **world)
     take(tmp_path)
     predict_frame(Champions(load_champions(tracking).classifier, None), tmp_path, tmp_path / "raw", FRAME)
     shifts = find_drift(tracking, tmp_path, [FRAME])
-    assert shifts["coherence"].drifted
-    assert not shifts["no_data"].drifted
-    assert shifts["score"].cases == 24
+    assert {name: each.cases for name, each in shifts.items()} == {"coherence": 60, "no_data": 60, "score": 60}
+    assert {name for name, each in shifts.items() if each.drifted} == drifted
 
 
 def test_no_champion_is_told(tmp_path: Path) -> None:
