@@ -175,12 +175,18 @@ def _started(tracking: Tracking, learner: str, parameters: Any) -> tuple[Any, An
         The parameters, and the predictor; None if they start from chance.
 
     Raises:
-        TrainingError: There is no champion.
+        TrainingError: There is no champion, or several machines are to start from one, of which only the first has the
+            store.
         TrackingError: The version cannot be used.
     """
     if not isinstance(parameters, ClassifierParameters):
         return parameters, None
     number = parameters.encoder
+    if parameters.nodes > 1 and (number is not None or learner == "linear_evaluation"):
+        raise TrainingError(
+            f"{learner} starts from a registered encoder, which other machines than the first do not have: "
+            f"train it on one machine, not on {parameters.nodes}"
+        )
     if number is None and learner == "linear_evaluation":
         champion = tracking.champion(ENCODER)
         if champion is None:

@@ -82,6 +82,16 @@ def test_an_encoder_is_pretrained_evaluated_and_started_from(insar: Path, tracki
     assert all(np.array_equal(value, after[f"encoder.{name}"]) for name, value in before.items())
 
 
+@pytest.mark.parametrize(("learner", "encoder"), [("linear_evaluation", None), ("classifier", 1)])
+def test_what_starts_from_an_encoder_is_trained_on_one_machine(
+    insar: Path, tracking: Tracking, learner: str, encoder: int | None
+) -> None:
+    told = ClassifierParameters(encoder=encoder, nodes=2, **ON_CPU)
+    with pytest.raises(TrainingError, match="other machines than the first do not have: train it on one machine, not"):
+        train(tracking, insar, learner, told)
+    assert tracking._client.search_experiments(filter_string=f"name = '{CLASSIFIER}'") == []
+
+
 @pytest.mark.slow
 def test_the_same_seed_and_crops_give_the_same_figures(insar: Path, tracking: Tracking) -> None:
     first, same, other = (train(tracking, insar, "classifier", CLASSIFIER_TOLD, seed=seed) for seed in (1, 1, 2))
