@@ -44,15 +44,6 @@ class LearnerConfig(dg.Config):
     learning_rate: float = Field(default=_CLASSIFIER.learning_rate, gt=0, description="The highest.")
     decay: float = Field(default=_CLASSIFIER.decay, ge=0, description="Weight decay of AdamW.")
     input_size: int = Field(default=_CLASSIFIER.input_size, ge=32, description="Side that crops are shrunk to, px.")
-    repeat_below: float = Field(
-        default=_CLASSIFIER.repeat_below,
-        ge=0,
-        le=1,
-        description="Crops of kinds that a smaller share of the deformed ones has come more often.",
-    )
-    calm: float | None = Field(
-        default=_CLASSIFIER.calm, gt=0, description="Crops without deformation for each with one; null takes all."
-    )
     shift: float = Field(default=_CLASSIFIER.shift, ge=0, lt=1, description="Largest shift, as a share of the side.")
     ramp: float = Field(default=_CLASSIFIER.ramp, ge=0, description="Most fringes of a ramp that is added.")
     noise: float = Field(
@@ -65,7 +56,21 @@ class LearnerConfig(dg.Config):
     precision: str = Field(default="auto", description="As lightning names it: 32-true, bf16-mixed.")
 
 
-class ClassifierConfig(LearnerConfig):
+class LabelledConfig(LearnerConfig):
+    """Of learners of labels."""
+
+    repeat_below: float = Field(
+        default=_CLASSIFIER.repeat_below,
+        ge=0,
+        le=1,
+        description="Crops of kinds that a smaller share of the deformed ones has come more often.",
+    )
+    calm: float | None = Field(
+        default=_CLASSIFIER.calm, gt=0, description="Crops without deformation for each with one; null takes all."
+    )
+
+
+class ClassifierConfig(LabelledConfig):
     """Of the multi-label classifier."""
 
     backbone: str = Field(default=_CLASSIFIER.backbone, description="Of timm.")
@@ -77,7 +82,7 @@ class ClassifierConfig(LearnerConfig):
     )
 
 
-class SegmenterConfig(LearnerConfig):
+class SegmenterConfig(LabelledConfig):
     """Of a segmenter."""
 
     epochs: int = Field(default=_SEGMENTER.epochs, ge=1)
@@ -99,7 +104,6 @@ class MocoConfig(LearnerConfig):
     epochs: int = Field(default=_MOCO.epochs, ge=1)
     batch_size: int = Field(default=_MOCO.batch_size, ge=2, description="Crops of a step, in each process.")
     shift: float = Field(default=_MOCO.shift, ge=0, lt=1, description="Largest shift, as a share of the side.")
-    calm: float | None = Field(default=None, gt=0, description="Has no part in it: all crops come once.")
     backbone: str = Field(default=_MOCO.backbone, description="Of timm.")
     stride: int = Field(default=_MOCO.stride, ge=1, description="Largest cell of its features, input px.")
     queue: int = Field(default=_MOCO.queue, ge=1, description="Keys of earlier batches.")

@@ -21,6 +21,7 @@ from heph_dagster.models.insar.networks import CellClassifier, Encoder, Segmente
 from heph_dagster.models.insar.parameters import (
     ClassifierParameters,
     CommonParameters,
+    LabelledParameters,
     MocoParameters,
     SegmenterParameters,
 )
@@ -94,7 +95,7 @@ def fit_encoder(data: CropData, told: MocoParameters, fitting: Fitting) -> tuple
     return EncoderPredictor(module.network.encoder, settings), made
 
 
-def training_batches(data: CropData, told: CommonParameters, seed: int) -> DataLoader[Any]:
+def training_batches(data: CropData, told: LabelledParameters, seed: int) -> DataLoader[Any]:
     """Batches of augmented crops; every process gets equally many.
 
     What is labelled decides how often crops come, and how far they are shifted.

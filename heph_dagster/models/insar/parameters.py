@@ -16,8 +16,6 @@ class CommonParameters:
         learning_rate: The highest; it rises over a tenth of the steps and falls along a cosine.
         decay: Weight decay of AdamW.
         input_size: Side in px that crops are shrunk to, as means of cosine and sine over areas.
-        repeat_below: Deformed crops of kinds that a smaller share of these has come more often; 0 repeats none.
-        calm: Crops without deformation for each deformed one in an epoch, drawn anew in each; None takes all.
         shift: Largest shift of an augmented crop as a share of its side.
         ramp: Most fringes of a ramp that is added, along each axis.
         noise: Most noise that is added, in standard deviations that the coherence lets expect.
@@ -33,8 +31,6 @@ class CommonParameters:
     learning_rate: float = 3e-3
     decay: float = 0.05
     input_size: int = 112
-    repeat_below: float = 0.05
-    calm: float | None = 1.0
     shift: float = 0.1
     ramp: float = 1.0
     noise: float = 0.5
@@ -46,7 +42,20 @@ class CommonParameters:
 
 
 @dataclass(frozen=True)
-class ClassifierParameters(CommonParameters):
+class LabelledParameters(CommonParameters):
+    """Of learners of labels.
+
+    Attributes:
+        repeat_below: Deformed crops of kinds that a smaller share of these has come more often; 0 repeats none.
+        calm: Crops without deformation for each deformed one in an epoch, drawn anew in each; None takes all.
+    """
+
+    repeat_below: float = 0.05
+    calm: float | None = 1.0
+
+
+@dataclass(frozen=True)
+class ClassifierParameters(LabelledParameters):
     """Of the multi-label classifier.
 
     Attributes:
@@ -68,7 +77,7 @@ class ClassifierParameters(CommonParameters):
 
 
 @dataclass(frozen=True)
-class SegmenterParameters(CommonParameters):
+class SegmenterParameters(LabelledParameters):
     """Of a segmenter.
 
     Attributes:
@@ -106,7 +115,6 @@ class MocoParameters(CommonParameters):
 
     epochs: int = 10
     batch_size: int = 32
-    calm: float | None = None
     shift: float = 0.25
     backbone: str = "test_resnet"
     stride: int = 8
