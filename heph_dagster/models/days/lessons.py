@@ -95,6 +95,13 @@ def _piece(
     return slice(top, top + high), columns[::-1] if rng.random() < 1 / 2 else columns
 
 
+def _each_once(rows: Any) -> NDArray[Any]:
+    """What is told of each day, without its number, from rows of all devices, which fill up their last batch."""
+    flat = rows.reshape(-1, rows.shape[-1]).cpu().numpy()
+    _, first = np.unique(flat[:, 0], return_index=True)
+    return flat[first, 1:]
+
+
 class DayLesson(LightningModule):
     """Telling whether days are positive; both kinds of days weigh the same."""
 
@@ -124,17 +131,15 @@ class DayLesson(LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         """Keep what is told of a batch."""
         pixels, truth, number = batch
-        self._told.append(torch.stack([number.float(), truth.float(), self.network(pixels).float()]))
+        self._told.append(torch.stack([number.float(), truth.float(), self.network(pixels).float()], dim=1))
 
     def on_validation_epoch_end(self) -> None:
         """The area under the ROC curve of all days together."""
         from sklearn.metrics import roc_auc_score
 
-        told: Any = self.all_gather(torch.cat(self._told, dim=1))
+        truth, logits = _each_once(self.all_gather(torch.cat(self._told))).T
         self._told.clear()
-        number, truth, logits = told.reshape(-1, *told.shape[-2:]).movedim(1, 0).reshape(3, -1).cpu().numpy()
-        _, first = np.unique(number, return_index=True)  # several devices fill up their last batch
-        area = roc_auc_score(truth[first], logits[first]) if np.isfinite(logits).all() else 0.0
+        area = roc_auc_score(truth, logits) if np.isfinite(logits).all() else 0.0
         self.log("val_roc_auc", float(area), sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -167,17 +172,17 @@ class MaskLesson(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
-        """Count what is told of a batch."""
-        pixels, truth, _number = batch
+        """Count what is told of each day of a batch."""
+        pixels, truth, number = batch
         pairs = truth.long() * len(CLASSES) + self.network(pixels).argmax(dim=1)
-        self._counts.append(torch.bincount(pairs.flatten(), minlength=len(CLASSES) ** 2))
+        counts = [torch.bincount(each.flatten(), minlength=len(CLASSES) ** 2) for each in pairs]
+        self._counts.append(torch.cat([number[:, None], torch.stack(counts)], dim=1))
 
     def on_validation_epoch_end(self) -> None:
         """The mean overlap of the classes over the pixels of all days together."""
-        counts: Any = self.all_gather(torch.stack(self._counts).sum(dim=0))
+        counts = _each_once(self.all_gather(torch.cat(self._counts)))
         self._counts.clear()
-        total = counts.reshape(-1, len(CLASSES), len(CLASSES)).sum(dim=0).cpu().numpy()
-        found = iou(total)[1:]
+        found = iou(counts.sum(axis=0).reshape(len(CLASSES), len(CLASSES)))[1:]
         self.log("val_iou_mean", float(np.nanmean(found)) if np.isfinite(found).any() else 0.0, sync_dist=True)
 
     def configure_optimizers(self) -> Any:

@@ -29,6 +29,7 @@ from heph_dagster.models.days.parameters import (
 from heph_dagster.models.days.pixels import Masks, Pixels
 from heph_dagster.models.days.predictors import LargestPlaces
 from heph_dagster.models.errors import SkippedError, TrainingError
+from heph_dagster.models.loop import Loop
 from heph_dagster.models.serving import Predictor, load_predictor, save_predictor
 
 SIZE = (64, 32)
@@ -246,3 +247,28 @@ def test_pieces_show_what_is_wrong_more_often_than_chance_would(masks: MaskData)
         assert pixels.shape == (8, 16, 4)
         shown.append(bool((mask == 1).any()))
     assert np.mean(shown) > 0.5
+
+
+def test_days_that_devices_fill_up_with_count_once(masks: MaskData, days: DayData) -> None:
+    from torch.utils.data import DataLoader, Subset
+
+    from heph_dagster.models.days.lessons import DayLesson, Lessons, MaskLesson
+    from heph_dagster.models.days.networks import PixelCnn, VanillaCnn
+    from heph_dagster.models.fitting import fit, seeded
+
+    part = masks.parts[Split.VAL]
+    truth = days.parts[Split.VAL].truth
+    for name, target in (("val_iou_mean", part.masks), ("val_roc_auc", truth)):
+        lessons = Lessons(part.days, part.pixels, target, seed=None)
+        found = []
+        for shown in ([*range(8)], [*range(8), *[3] * 8, *[5] * 8]):
+            with seeded(4):
+                lesson = (
+                    MaskLesson(PixelCnn(2), learning_rate=0.0)
+                    if name == "val_iou_mean"
+                    else DayLesson(VanillaCnn(SIZE, pad=False, grey=False, hidden=4), positives=0.5, learning_rate=0.0)
+                )
+            batches = DataLoader(Subset(lessons, shown), 3)
+            went = fit(lesson, DataLoader(lessons, 4), batches, Loop(1, "cpu"), seed=0, monitor=name)
+            found.append(went.curves[name])
+        assert found[0] == found[1]
