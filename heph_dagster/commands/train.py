@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("learner")
+@click.argument("learner", required=False)
 @click.option("--layer", "layer_name", help="Layer whose days are learned from.  [default: the first active one]")
 @click.option(
     "--task",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--set", "told", multiple=True, metavar="NAME=VALUE", help="A parameter of the learner; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def train(  # noqa: PLR0913 - one for each option
-    learner: str,
+    learner: str | None,
     layer_name: str | None,
     task: str | None,
     split: str,
@@ -49,12 +49,14 @@ def train(  # noqa: PLR0913 - one for each option
     """Train LEARNER on the data folder's days or crops, record it in MLflow, and print its figures.
 
     Several machines train together where each runs the same command, with NODE_RANK (0 on the first), MASTER_ADDR and
-    MASTER_PORT in the environment, --set nodes=N, and a data folder that they share. Without a known LEARNER, those
-    that there are are listed.
+    MASTER_PORT in the environment, --set nodes=N, and a data folder that they share. Without LEARNER, all are listed.
     """
     from heph_dagster.models.loop import OtherNodeError, is_other_node
     from heph_dagster.settings import Settings
 
+    if learner is None:
+        click.echo(_list())
+        return
     settings = Settings()
     parameters = _parameters(_default(learner, task, real=real), told)
     alone = getattr(parameters, "nodes", 1) == 1
@@ -127,15 +129,12 @@ def _train(
 
 def _default(learner: str, task: str | None, *, real: bool) -> Any:
     """The parameters that a learner has if nothing is told."""
-    from heph_dagster.models.days.mask_training import MASK_LEARNERS
     from heph_dagster.models.days.training import LEARNERS
     from heph_dagster.models.insar.parameters import REAL
-    from heph_dagster.models.insar.training import LEARNERS as INSAR_LEARNERS
 
-    known: dict[str, Any] = {**LEARNERS, **MASK_LEARNERS, **INSAR_LEARNERS}
+    known = _known()
     if learner not in known:
-        names = "\n".join(f"  {name:20} {each.title}" for name, each in known.items())
-        raise click.UsageError(f"There is no learner {learner}. There are:\n{names}")
+        raise click.UsageError(f"There is no learner {learner}. There are:\n{_list()}")
     if learner in LEARNERS and task is None:
         raise click.UsageError(f"{learner} tells one thing of days: give --task missing_data or --task miscoloration.")
     if not real:
@@ -143,6 +142,19 @@ def _default(learner: str, task: str | None, *, real: bool) -> Any:
     if learner not in REAL:
         raise click.UsageError(f"--real holds for {', '.join(REAL)}; give {learner} what it needs by --set.")
     return REAL[learner]
+
+
+def _known() -> dict[str, Any]:
+    """All learners by name."""
+    from heph_dagster.models.days.mask_training import MASK_LEARNERS
+    from heph_dagster.models.days.training import LEARNERS
+    from heph_dagster.models.insar.training import LEARNERS as INSAR_LEARNERS
+
+    return {**LEARNERS, **MASK_LEARNERS, **INSAR_LEARNERS}
+
+
+def _list() -> str:
+    return "\n".join(f"  {name:20} {each.title}" for name, each in _known().items())
 
 
 def _parameters(default: Any, told: tuple[str, ...]) -> Any:

@@ -9,6 +9,7 @@ import mlflow
 import pytest
 
 from heph_dagster.commands import demo_training
+from heph_dagster.commands.demo_training import Row, _rank
 from heph_dagster.models.days.mask_training import MASK_LEARNERS
 from heph_dagster.models.days.prediction_table import predictions_path, read_predictions
 from heph_dagster.models.days.training import LEARNERS
@@ -16,6 +17,16 @@ from heph_dagster.settings import Settings
 from heph_dagster_tests.test_cli import heph
 
 TASKS = ("missing_data", "miscoloration")
+
+
+def test_the_best_comes_first_and_what_failed_last() -> None:
+    rows = [
+        Row("b", "good", {"roc_auc": "0.950 (0.9 to 1.0)"}, 1),
+        Row("b", "best", {"roc_auc": "0.991 (0.9 to 1.0)"}, 1),
+        Row("b", "none", {}, 1, failed="no days"),
+        Row("a", "poor", {"roc_auc": "0.500 (0.4 to 0.6)"}, 1),
+    ]
+    assert [row.learner for row in sorted(rows, key=_rank)] == ["poor", "best", "good", "none"]
 
 
 @pytest.mark.slow

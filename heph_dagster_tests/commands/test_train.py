@@ -21,6 +21,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_learner_is_trained_and_tells_its_figures(root: Path) -> None:
     make_days(root)
     told = ("--task", "miscoloration", "--set", "trees=20", "--seed", 1, "--json")
@@ -53,6 +54,21 @@ def test_a_learner_is_trained_and_tells_its_figures(root: Path) -> None:
 )
 def test_what_cannot_be_meant_is_told(arguments: tuple[str, ...], message: str) -> None:
     assert message in heph("train", *arguments, *LAYER, code=2).output
+
+
+def test_learners_are_listed() -> None:
+    names = [line.split()[0] for line in heph("train").stdout.splitlines()]
+    assert len(names) == 15
+    assert {"softmax", "cnn", "pixel_cnn", "classifier", "unet", "moco"} <= set(names)
+
+
+@pytest.mark.parametrize("environment", [{"TORCHELASTIC_RUN_ID": "x"}, {"NODE_RANK": "1"}])
+def test_machines_that_would_wait_for_ever_are_refused(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert "Start this once on each machine, not by torchrun" in heph("train", "pixel_cnn", *LAYER, code=2).output
 
 
 def test_no_data_is_told(root: Path) -> None:
