@@ -59,6 +59,7 @@ def test_a_learner_trains_and_tells_its_figures(run, instance: dg.DagsterInstanc
     assert (tmp_path / "data" / "mlruns").is_dir()
 
 
+@pytest.mark.slow
 def test_a_learner_below_its_floor_is_no_champion(run, instance: dg.DagsterInstance) -> None:
     result = run(LEARNER, trees=1, depth=1, floor=1.0, seed=1)
     assert result.success
@@ -68,6 +69,7 @@ def test_a_learner_below_its_floor_is_no_champion(run, instance: dg.DagsterInsta
     assert metadata(instance, LEARNER)["champion"] == "none: no version has reached the floor"
 
 
+@pytest.mark.slow
 def test_the_champion_tells_of_a_range_of_days_and_of_drift(run, instance: dg.DagsterInstance, tmp_path: Path) -> None:
     days = (DAYS[0], DAYS[-1])
     refused = run(PREDICTIONS, days)

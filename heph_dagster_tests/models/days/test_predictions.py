@@ -52,6 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tracking
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_the_champion_tells_of_days_what_it_told_when_it_was_trained(
     trained: tuple[Tracking, LayerDays, Training],
 ) -> None:
@@ -77,6 +78,7 @@ def test_the_champion_tells_of_days_what_it_told_when_it_was_trained(
     assert not any(each.drifted for each in shifts.values())
 
 
+@pytest.mark.slow
 def test_a_day_that_cannot_be_read_is_told_and_the_others_are_done(
     trained: tuple[Tracking, LayerDays, Training],
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_day_that_cannot_be_read_is_told_and_the_others_are_done(
     assert str(mosaic_path(source.root, source.epsg, gone, source.layer)) in str(found.failed[gone])
 
 
+@pytest.mark.slow
 def test_days_unlike_those_of_the_season_are_drift(
     trained: tuple[Tracking, LayerDays, Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +118,7 @@ def test_seasons_go_around_the_year() -> None:
     assert _of_season(told, [date(2024, 1, 1), date(2024, 1, 2)]).tolist() == [True, True, False, False]
 
 
+@pytest.mark.slow
 def test_no_champion_is_told(tmp_path: Path, trained: tuple[Tracking, LayerDays, Training]) -> None:
     _, source, _ = trained
     empty = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlruns")
