@@ -8,7 +8,7 @@ from pydantic import Field
 
 from heph_dagster.defs.insar_assets import GROUP, insar_key
 from heph_dagster.defs.model_assets import FLOOR_CHECK, champion_of, floor_check
-from heph_dagster.defs.reports import in_own_words, picture
+from heph_dagster.defs.reports import in_own_words, origin, picture
 from heph_dagster.defs.resources import Insar, Mlflow
 from heph_dagster.hephaestus.splits import Part
 from heph_dagster.models.insar.parameters import ClassifierParameters, MocoParameters, SegmenterParameters
@@ -143,7 +143,7 @@ def _asset(learner: str, config_class: type[LearnerConfig], after: tuple[str, ..
                 split=split,
                 seed=seed,
                 floor=floor,
-                tags={"dagster_run_id": context.run.run_id, "asset_key": key.to_user_string()},
+                tags=origin(context),
             )
         metrics, test = made.metrics, made.metrics[Part.TEST]
         lowest = FLOOR[kind.model] if floor is None else floor

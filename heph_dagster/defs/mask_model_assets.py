@@ -9,7 +9,7 @@ from heph_dagster.anomalies.splits import Split
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.learner_configs import MaskConfig, PixelCnnConfig, PixelForestConfig
 from heph_dagster.defs.model_assets import FLOOR_CHECK, champion_of, floor_check
-from heph_dagster.defs.reports import in_own_words, picture
+from heph_dagster.defs.reports import in_own_words, origin, picture
 from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.mask_training import MASK_DECISIVE, MASK_LEARNERS, MaskTraining, train_masks
 from heph_dagster.models.days.source import LayerDays
@@ -47,14 +47,13 @@ def _asset(active: ActiveLayer, learner: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks, Dagster knows the plain type only
         told = config.model_dump()  # type: ignore[attr-defined]
         chosen = {name: told.pop(name) for name in ("seed", "floor", "mask_floor")}
-        tags = {"dagster_run_id": context.run.run_id, "asset_key": key.to_user_string()}
         with in_own_words():
             made = train_masks(
                 mlflow.tracking(),
                 LayerDays(gibs.root, active.layer, active.epsg),
                 learner,
                 parameters=type(kind.parameters)(**told),
-                tags=tags,
+                tags=origin(context),
                 **chosen,
             )
         for task, why in made.left_out.items():

@@ -14,7 +14,7 @@ from heph_dagster.defs.learner_configs import (
     NeighboursConfig,
     NetworkConfig,
 )
-from heph_dagster.defs.reports import in_own_words, picture
+from heph_dagster.defs.reports import in_own_words, origin, picture
 from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.data import Task
 from heph_dagster.models.days.mask_training import MaskTraining
@@ -68,7 +68,6 @@ def _asset(active: ActiveLayer, task: Task, learner: str) -> dg.AssetsDefinition
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks, Dagster knows the plain type only
         told = config.model_dump()  # type: ignore[attr-defined]
         seed, floor = told.pop("seed"), told.pop("floor")
-        tags = {"dagster_run_id": context.run.run_id, "asset_key": key.to_user_string()}
         try:
             with in_own_words():
                 made = train_days(
@@ -79,7 +78,7 @@ def _asset(active: ActiveLayer, task: Task, learner: str) -> dg.AssetsDefinition
                     parameters=type(kind.parameters)(**told),
                     seed=seed,
                     floor=floor,
-                    tags=tags,
+                    tags=origin(context),
                 )
         except dg.Failure as failure:
             if not isinstance(failure.__cause__, SkippedError):

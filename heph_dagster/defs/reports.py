@@ -29,6 +29,17 @@ def plot(image: Image) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![plot](data:image/webp;base64,{data})")
 
 
+def origin(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Where a training comes from: its run and asset, and the data version of each input as Dagster has recorded it."""
+    told = {"dagster_run_id": context.run.run_id, "asset_key": context.asset_key.to_user_string()}
+    for key in sorted(context.assets_def.dependency_keys):
+        event = context.instance.get_latest_materialization_event(key)
+        made = None if event is None else event.asset_materialization
+        version = None if made is None else (made.tags or {}).get("dagster/data_version")
+        told[f"input/{key.to_user_string()}"] = version or "not materialized by Dagster"
+    return told
+
+
 @contextmanager
 def in_own_words() -> Iterator[None]:
     """A HephError in the block becomes the asset's failure, in its own words.

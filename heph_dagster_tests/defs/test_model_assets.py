@@ -42,6 +42,7 @@ def run(tmp_path: Path, instance: dg.DagsterInstance):
 
 
 def test_a_learner_trains_and_tells_its_figures(run, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    assert run(dg.AssetKey(["gibs", VIIRS, "split"]), block_days=3, gap_days=0).success
     result = run(LEARNER, trees=20, seed=1)
     assert result.success
     found = metadata(instance, LEARNER)
@@ -55,6 +56,8 @@ def test_a_learner_trains_and_tells_its_figures(run, instance: dg.DagsterInstanc
     assert found["mlflow_run"] == f"http://127.0.0.1:5000/#/runs/{run_of.info.run_id}"
     assert run_of.data.tags["dagster_run_id"] == result.run_id
     assert run_of.data.tags["asset_key"] == LEARNER.to_user_string()
+    assert run_of.data.tags[f"input/gibs/{VIIRS}/labels"] == "not materialized by Dagster"
+    assert len(run_of.data.tags[f"input/gibs/{VIIRS}/split"]) > 8
     assert (run_of.data.params["trees"], run_of.data.params["seed"]) == ("20", "1")
     assert (tmp_path / "data" / "mlruns").is_dir()
 
