@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from heph_dagster.models.days.data import DayData
 from heph_dagster.models.days.parameters import CnnParameters, DensenetParameters, NeighboursParameters, NetworkTraining
 from heph_dagster.models.days.predictors import DayNetwork, NearestDays, build
 from heph_dagster.models.days.trained import Trained, judged
-from heph_dagster.models.errors import SkippedError
+from heph_dagster.models.errors import SkippedError, TrainingError
 from heph_dagster.models.loop import OnEpoch
 from heph_dagster.models.serving import Predictor
 
@@ -46,21 +48,28 @@ def train_cnn(
     return _taught(data, "cnn", settings, module, parameters, seed, on_epoch=on_epoch, folder=folder)
 
 
-def check_densenet121(parameters: DensenetParameters) -> None:
-    """Make sure that DenseNet-121 is to be trained.
+def facts_of_densenet121(parameters: DensenetParameters) -> dict[str, str]:
+    """What a training of DenseNet-121 depends on beside its parameters: the SHA-256 of weights of ImageNet, or `none`.
 
     Raises:
         SkippedError: There are no weights of ImageNet, and it is to be skipped then.
+        TrainingError: The weights cannot be read.
     """
     from heph_dagster.models.days.networks import densenet_weights
 
-    if parameters.without_weights == "train_all":
-        return
-    if densenet_weights(parameters.weights, download=parameters.download) is None:
+    path = densenet_weights(parameters.weights, download=parameters.download)
+    if path is not None:
+        try:
+            with path.open("rb") as file:
+                return {"imagenet": hashlib.file_digest(file, "sha256").hexdigest()}
+        except OSError as error:
+            raise TrainingError(f"{path} holds no weights of DenseNet-121: {error}") from error
+    if parameters.without_weights == "skip":
         raise SkippedError(
             "there are no weights of ImageNet for DenseNet-121, which is skipped: download them, name a file by "
             "weights, or set without_weights to train_all"
         )
+    return {"imagenet": "none"}
 
 
 def train_densenet121(
@@ -77,13 +86,15 @@ def train_densenet121(
     Raises:
         TrainingError: A loss or a score is not finite, or the weights cannot be read.
     """
-    from heph_dagster.models.days.networks import Densenet, densenet_weights
+    from heph_dagster.models.days.networks import Densenet, densenet_weights, read_densenet
     from heph_dagster.models.fitting import seeded
 
-    weights = densenet_weights(parameters.weights, download=parameters.download)
+    path = densenet_weights(parameters.weights, download=parameters.download)
     with seeded(seed):
-        module = Densenet(weights, only_last=weights is not None)
-    return _taught(data, "densenet121", {}, module, parameters, seed, on_epoch=on_epoch, folder=folder)
+        module = Densenet() if path is None else read_densenet(path, only_last=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*in eval mode at the start of training")  # layers that stay as they are
+        return _taught(data, "densenet121", {}, module, parameters, seed, on_epoch=on_epoch, folder=folder)
 
 
 def train_nearest_neighbours(data: DayData, parameters: NeighboursParameters, seed: int) -> Trained:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -106,35 +107,49 @@ class Densenet(nn.Module):
         return logits.squeeze(1)
 
 
-def densenet_weights(file: str | Path | None, *, download: bool) -> dict[str, Tensor] | None:
-    """ImageNet's weights of DenseNet-121 from a file, torchvision's cache, or a download; None if there are none.
+def densenet_weights(file: str | Path | None, *, download: bool) -> Path | None:
+    """The file of ImageNet's weights of DenseNet-121: a given one, torchvision's, or a download; None if there is none.
 
     Args:
         file: A file as torchvision publishes it; None looks into the cache.
         download: Whether they are downloaded where the cache has none.
 
     Raises:
-        TrainingError: The file is not there, or holds something else, or the download failed.
+        TrainingError: The download failed.
     """
     from torchvision.models import DenseNet121_Weights
 
+    if file is not None:
+        return Path(file)
     url = DenseNet121_Weights.IMAGENET1K_V1.url
-    path = Path(file or Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2]))
-    if file is None and not path.exists():
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    if not path.exists():
         if not download:
             return None
         try:
             torch.hub.load_state_dict_from_url(url, progress=False, check_hash=True, map_location="cpu")
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # no connection, or other bytes
             raise TrainingError(f"{url} could not be downloaded ({error}): name a file by weights") from error
+    return path
+
+
+def read_densenet(path: Path, *, only_last: bool) -> Densenet:
+    """DenseNet-121 with weights of ImageNet.
+
+    Args:
+        path: File of the weights, as torchvision publishes them.
+        only_last: Whether only the last layer learns.
+
+    Raises:
+        TrainingError: The file is not there, or holds something else.
+    """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        # The file is of a time when names of layers could have a dot.
+        dotted = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+        return Densenet({dotted.sub(r"\1\2.", name): each for name, each in state.items()}, only_last=only_last)
+    except (OSError, EOFError, RuntimeError, UnpicklingError, AttributeError, TypeError) as error:
         raise TrainingError(f"{path} holds no weights of DenseNet-121: {error}") from error
-    # The file is of a time when names of layers could have a dot.
-    return {
-        re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name): each for name, each in state.items()
-    }
 
 
 class PixelCnn(nn.Module):

@@ -50,7 +50,8 @@ class Learner:
         train: Trains it.
         has_epochs: Whether it learns epoch by epoch, and tells of each.
         keeps_checkpoints: Whether a training that was stopped goes on.
-        check: Raises where it is not to be trained as things are.
+        facts: What a training depends on beside parameters and data; raises where it is not to be trained as things
+            are.
     """
 
     title: str
@@ -58,7 +59,7 @@ class Learner:
     train: Callable[..., Trained]
     has_epochs: bool = False
     keeps_checkpoints: bool = False
-    check: Callable[[Any], None] | None = None
+    facts: Callable[[Any], Mapping[str, str]] | None = None
 
     @property
     def takes_pixels(self) -> bool:
@@ -85,7 +86,7 @@ LEARNERS = {
         image_learners.train_densenet121,
         has_epochs=True,
         keeps_checkpoints=True,
-        check=image_learners.check_densenet121,
+        facts=image_learners.facts_of_densenet121,
     ),
 }
 """Learners of features and of pixels, by name."""
@@ -149,11 +150,10 @@ def train_days(
     """
     kind = LEARNERS[learner]
     chosen = kind.parameters if parameters is None else parameters
-    if kind.check is not None:
-        kind.check(chosen)
+    found = {} if kind.facts is None else kind.facts(chosen)
     data = load_days(source, task, getattr(chosen, "size", None))
     told = {"learner": learner, "task": task, "seed": seed, "eclipse_is_missing": data.eclipse_is_missing}
-    told |= asdict(chosen)
+    told |= {**asdict(chosen), **found}
     facts = facts_of(data) | dict(tags or {})
     with recorded(
         tracking, source, f"{learner} {task}", told, facts, name=model_name(source, task), kept=kind.keeps_checkpoints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from heph_dagster.anomalies.splits import Split
 from heph_dagster.models.days import patches
 from heph_dagster.models.days.data import DayData, MaskData, MaskPart, Part, Task
 from heph_dagster.models.days.image_learners import (
-    check_densenet121,
+    facts_of_densenet121,
     train_cnn,
     train_densenet121,
     train_nearest_neighbours,
@@ -119,7 +120,7 @@ def test_densenet_retrains_its_last_layer_where_there_are_weights(days: DayData,
     dotted = {name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): each for name, each in before.items()}
     torch.save(dotted, file)
     parameters = DensenetParameters(**LOOP | {"epochs": 1}, weights=str(file), without_weights="skip")
-    check_densenet121(parameters)
+    assert facts_of_densenet121(parameters) == {"imagenet": hashlib.sha256(file.read_bytes()).hexdigest()}
     made = train_densenet121(days, parameters, 0)
     after = made.model.module.network.state_dict()  # type: ignore[union-attr]
     changed = {name for name, each in after.items() if name not in before or not torch.equal(each, before[name])}
@@ -132,13 +133,25 @@ def test_densenet_retrains_its_last_layer_where_there_are_weights(days: DayData,
 
 def test_without_weights_densenet_is_skipped_if_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    check_densenet121(DensenetParameters())
+    assert facts_of_densenet121(DensenetParameters()) == {"imagenet": "none"}
     with pytest.raises(SkippedError, match="no weights of ImageNet for DenseNet-121, which is skipped: download them"):
-        check_densenet121(DensenetParameters(without_weights="skip"))
+        facts_of_densenet121(DensenetParameters(without_weights="skip"))
+    with pytest.raises(TrainingError, match=r"absent\.pth holds no weights of DenseNet-121: .*No such file"):
+        facts_of_densenet121(DensenetParameters(weights=str(tmp_path / "absent.pth")))
+
+
+def test_a_file_of_other_weights_is_an_error_that_names_it(days: DayData, tmp_path: Path) -> None:
+    import torch
+
     file = tmp_path / "weights.pth"
-    file.write_bytes(b"no weights")
-    with pytest.raises(TrainingError, match=r"weights\.pth holds no weights of DenseNet-121"):
-        check_densenet121(DensenetParameters(without_weights="skip", weights=str(file)))
+    parameters = DensenetParameters(**LOOP, weights=str(file))
+    for held in (b"", b"no weights", {"layer.weight": torch.zeros(2)}, [1, 2], {"layer.weight": date}):
+        if isinstance(held, bytes):
+            file.write_bytes(held)
+        else:
+            torch.save(held, file)
+        with pytest.raises(TrainingError, match=r"weights\.pth holds no weights of DenseNet-121"):
+            train_densenet121(days, parameters, 0)
 
 
 def test_neighbours_are_the_days_most_alike(days: DayData, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_every_learner_learns_and_is_recorded(tracking: Tracking, source: LayerD
         )
         assert run.data.tags["data_fingerprint"] == data.fingerprint
         assert run.data.tags["label_sources"] == "hand 30"
+        assert ("imagenet" in run.data.params) == (learner == "densenet121")
         for split in Split:
             metric = made.trained.metrics[split]["roc_auc"]
             logged = [run.data.metrics[f"{split}_roc_auc{suffix}"] for suffix in ("", "_low", "_high")]
