@@ -103,13 +103,16 @@ class MaskData:
     fingerprint: str
 
 
-def load_days(source: LayerDays, task: Task, size: Size | None = None) -> DayData:
+def load_days(
+    source: LayerDays, task: Task, size: Size | None = None, known: Mapping[Split, MaskPart] | None = None
+) -> DayData:
     """The days of a layer that have a label, a part of the split, and features or pixels.
 
     Args:
         source: The layer's days.
         task: What to tell of them.
         size: Width and height in px of the pixels to learn from; None stands for features.
+        known: Days whose pixels of that size have been read.
 
     Raises:
         FileNotFoundError: Labels, features or split are not there.
@@ -137,7 +140,11 @@ def load_days(source: LayerDays, task: Task, size: Size | None = None) -> DayDat
     found = {}
     for split, rows in chosen.items():
         days = tuple(day for day, _ in rows)
-        inputs: NDArray[Any] = there.of(days) if there is not None else read_days(source, days, size or (0, 0))
+        inputs: NDArray[Any]
+        if there is not None:
+            inputs = there.of(days)
+        else:
+            inputs = _pixels(source, days, size or (0, 0), known[split] if known else None)
         found[split] = Part(days, inputs, np.array([positive for _, positive in rows], bool))
     _check(found, task, source.layer.identifier)
     fingerprint = _fingerprint((split, part.days, (part.inputs, part.truth)) for split, part in found.items())
@@ -219,6 +226,17 @@ def _with_features(source: LayerDays) -> _Features:
 
 def _has_image(source: LayerDays, day: date) -> bool:
     return mosaic_path(source.root, source.epsg, day, source.layer).exists()
+
+
+def _pixels(source: LayerDays, days: tuple[date, ...], size: Size, known: MaskPart | None) -> Pixels:
+    if known is None:
+        return read_days(source, days, size)
+    if known.days == days:
+        return known.pixels
+    there = dict(zip(known.days, known.pixels, strict=True))
+    new = [day for day in days if day not in there]
+    there.update(zip(new, read_days(source, new, size), strict=True))
+    return np.array([there[day] for day in days], np.uint8).reshape(-1, *known.pixels.shape[1:])
 
 
 def _positive(row: dict[str, Any], task: Task) -> bool | None:

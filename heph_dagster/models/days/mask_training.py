@@ -19,7 +19,7 @@ from heph_dagster.models.days.data import DayData, MaskData, Task, load_days, lo
 from heph_dagster.models.days.mask_learners import Taught
 from heph_dagster.models.days.parameters import PixelCnnParameters, PixelForestParameters
 from heph_dagster.models.days.patches import FEATURES
-from heph_dagster.models.days.pixels import CLASSES, Masks
+from heph_dagster.models.days.pixels import CLASSES, Masks, Size
 from heph_dagster.models.days.predictors import LargestPlaces
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.days.trained import Trained, judged
@@ -130,6 +130,7 @@ def train_masks(
     kind = MASK_LEARNERS[learner]
     chosen = kind.parameters if parameters is None else parameters
     data = load_masks(source, chosen.size)
+    tasks, left_out = _tasks(source, data, chosen.size)
     name = model_name(source, "pixels")
     told = {"learner": learner, "seed": seed, **asdict(chosen)}
     facts = facts_of(data) | dict(tags or {})
@@ -141,6 +142,8 @@ def train_masks(
             split: evaluate_masks(confusions(part.masks, by_part[split].masks, len(CLASSES)), CLASSES, seed=seed)
             for split, part in data.parts.items()
         }
+        known = {day: scores for part in by_part.values() for day, scores in part.scores.items()}
+        trained = {task: _days(days, taught, task, known, seed) for task, days in tasks.items()}
         run.metrics(metrics)
         worst = _worst(data, by_part[Split.TEST].masks)
         run.figure("worst", worst)
@@ -153,26 +156,29 @@ def train_masks(
         is_champion = score >= mask_floor and tracking.challenge(
             version, lambda present: (_judge(tracking, present, source, data), score)
         )
-    made, left_out = {}, {}
-    known = {day: scores for part in by_part.values() for day, scores in part.scores.items()}
+    made = {}
     tags_of_days = dict(tags or {}) | {"pixels_model": version.uri}
-    for task in Task:
-        if str(task) not in source.layer.checks:
-            continue
-        try:
-            days = load_days(source, task, chosen.size)
-        except DataError as error:
-            left_out[task] = str(error)
-            continue
+    for task, days in tasks.items():
         told_of_task = {"task": task, "eclipse_is_missing": days.eclipse_is_missing, **told}
-        trained = _days(days, taught, task, known, seed)
         with recorded(
             tracking, source, f"{learner} {task}", told_of_task, facts_of(days) | tags_of_days,
             name=model_name(source, task), kept=False,
         ) as (run, _):  # fmt: skip
-            made[task] = compete(tracking, run, source, days, trained, learner=learner, floor=floor)
+            made[task] = compete(tracking, run, source, days, trained[task], learner=learner, floor=floor)
     champion = tracking.champion(name)
     return MaskTraining(version, is_champion, champion, metrics, data, figures.as_rgb(worst), made, left_out)
+
+
+def _tasks(source: LayerDays, data: MaskData, size: Size) -> tuple[dict[Task, DayData], dict[Task, str]]:
+    """The days of each task that the layer has and that can be learned, and why others cannot."""
+    found, left_out = {}, {}
+    for task in Task:
+        if str(task) in source.layer.checks:
+            try:
+                found[task] = load_days(source, task, size, data.parts)
+            except DataError as error:
+                left_out[task] = str(error)
+    return found, left_out
 
 
 def _tell(model: Predictor, pixels: NDArray[np.uint8], days: tuple[date, ...]) -> _Told:
@@ -222,11 +228,9 @@ def _plot(run: Run, taught: Taught, title: str) -> None:
 def _worst(data: MaskData, told: Masks) -> Any:
     """Test days of whose pixels most are told wrong: image, truth and what was told, one below the other."""
     part = data.parts[Split.TEST]
-    judged = part.masks < len(CLASSES)
-    wrong = ((part.masks != told) & judged).sum(axis=(1, 2))
+    wrong = (part.masks != told).sum(axis=(1, 2))
     pictures = []
     for number in np.argsort(-wrong, kind="stable")[:_WORST]:
-        truth = np.where(judged[number], part.masks[number], 0)
-        stack = [part.pixels[number, ..., :3], _COLOURS[truth], _COLOURS[told[number]]]
+        stack = [part.pixels[number, ..., :3], _COLOURS[part.masks[number]], _COLOURS[told[number]]]
         pictures.append((f"{part.days[number]}: {wrong[number]} px wrong", np.concatenate(stack)))
     return figures.mistakes(pictures, "Test days told worst: image, truth, told (red missing, blue miscoloured)")

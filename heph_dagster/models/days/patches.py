@@ -1,15 +1,10 @@
-"""A random forest of the pixels of days, by their colours and those around them."""
+"""Features of the single pixels of days: their colours and those around them."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    pass
 
 _NEAR, _FAR = 1, 4
 FEATURES = (

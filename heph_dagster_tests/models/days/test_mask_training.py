@@ -10,6 +10,7 @@ import mlflow
 import numpy as np
 import pytest
 
+from heph_dagster.anomalies.label_table import labels_path
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.models.days.data import Task, load_days
 from heph_dagster.models.days.mask_training import MASK_LEARNERS, MaskTraining, train_masks
@@ -81,6 +82,15 @@ def test_its_masks_tell_days_of_the_tasks_that_can_be_learned(
     part = made.data.parts[Split.TEST]
     np.testing.assert_allclose(tracking.predict(made.version, part.inputs), made.trained.scores[Split.TEST], atol=1e-6)
     np.testing.assert_array_equal(part.inputs, read_days(painted, part.days, (128, 64)))
+
+
+def test_nothing_is_registered_where_labels_are_missing(painted: LayerDays, tmp_path: Path) -> None:
+    shutil.copytree(painted.root / str(EPSG), tmp_path / str(EPSG))
+    labels_path(tmp_path, EPSG, painted.layer).unlink()
+    alone = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlruns")
+    with pytest.raises(FileNotFoundError, match="materialize the layer's labels first"):
+        train_masks(alone, painted._replace(root=tmp_path), "pixel_forest", parameters=FOREST)
+    assert alone.champion(f"gibs.{VIIRS}.pixels") is None
 
 
 @pytest.mark.slow

@@ -139,6 +139,7 @@ def test_masks_come_with_their_pixels_and_parts(masked: LayerDays) -> None:
         assert part.days == days.parts[split].days
         np.testing.assert_array_equal(part.pixels, days.parts[split].inputs)
         np.testing.assert_array_equal(part.masks.any(axis=(1, 2)), days.parts[split].truth)
+        assert load_days(masked, Task.MISCOLORATION, SIZE, data.parts).parts[split].inputs is part.pixels
     day = data.parts[Split.TRAIN].days[0]
     write_hand_mask(hand_mask_path(masked.root, EPSG, masked.layer, day), np.ones((4, 8), np.uint8))
     assert load_masks(masked, SIZE).fingerprint != data.fingerprint
@@ -148,7 +149,10 @@ def test_days_without_masks_are_left_out(masked: LayerDays) -> None:
     assert has_mask(masked, DAYS[1])
     mosaic_path(*place(masked, DAYS[1])).with_suffix(".miscoloration.tif").unlink()
     assert not has_mask(masked, DAYS[1])
-    assert load_masks(masked, SIZE).left_out == {"without_pixels": 0, "without_mask": 1}
+    data = load_masks(masked, SIZE)
+    assert data.left_out == {"without_pixels": 0, "without_mask": 1}
+    again, read = (load_days(masked, Task.MISCOLORATION, SIZE, known) for known in (data.parts, None))
+    assert again.fingerprint == read.fingerprint
 
 
 def test_without_any_anomaly_there_is_nothing_to_learn(masked: LayerDays) -> None:
