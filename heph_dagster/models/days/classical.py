@@ -181,6 +181,8 @@ def _fitted(data: DayData, learner: Any, seed: int) -> Trained:
     pipeline = make_pipeline(StandardScaler(), learner)
     train: Part = data.parts[Split.TRAIN]
     pipeline.fit(train.inputs, train.truth)
+    if hasattr(learner, "n_jobs"):
+        learner.n_jobs = None  # threads add up what trees tell in any order
     return _judged(data, pipeline, seed)
 
 

@@ -50,6 +50,7 @@ def train_pixel_forest(data: MaskData, parameters: PixelForestParameters, seed: 
     values, classes = _drawn(data.parts[Split.TRAIN], parameters, seed)
     forest = RandomForestClassifier(parameters.trees, max_depth=parameters.depth, random_state=seed, n_jobs=-1)
     forest.fit(values, classes)
+    forest.n_jobs = None  # threads add up what trees tell in any order
     return Taught(PixelForest(forest), importances=np.asarray(forest.feature_importances_, np.float64))
 
 

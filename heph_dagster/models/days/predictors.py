@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -148,11 +150,14 @@ class PixelForest(Predictor):
         """Probabilities of the classes of pixels."""
         count, height, width, _ = _checked(inputs).shape
         told = np.zeros((count, len(CLASSES), height, width), np.float32)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
             # scikit-learn warns for each tree where there are no filters of warnings, as after MLflow loads a model.
             warnings.filterwarnings("ignore", ".*sklearn.utils.parallel.delayed", UserWarning)
             for day, pixels in enumerate(inputs):
-                values = self.forest.predict_proba(patches.features(pixels).reshape(height * width, -1))
+                pieces = np.array_split(
+                    patches.features(pixels).reshape(height * width, -1), min(os.cpu_count() or 1, height)
+                )
+                values = np.concatenate(list(pool.map(self.forest.predict_proba, pieces)))
                 told[day, self.forest.classes_] = values.T.reshape(-1, height, width)
         return told
 

@@ -12,6 +12,7 @@ import pytest
 
 from heph_dagster.anomalies.splits import Split
 from heph_dagster.models.days import patches
+from heph_dagster.models.days.classical import ForestParameters, train_random_forest
 from heph_dagster.models.days.data import DayData, MaskData, MaskPart, Part, Task
 from heph_dagster.models.days.image_learners import (
     facts_of_densenet121,
@@ -168,6 +169,21 @@ def test_neighbours_are_the_days_most_alike(days: DayData, tmp_path: Path) -> No
     np.testing.assert_array_equal(told[:, 1], made.scores[Split.TEST])
 
 
+def test_learners_by_trees_and_neighbours_are_the_same_again(days: DayData) -> None:
+    flat = {
+        split: Part(part.days, part.inputs.reshape(len(part.days), -1)[:, ::64].astype(np.float32), part.truth)
+        for split, part in days.parts.items()
+    }
+    features = DayData(days.task, flat, {}, {}, "x", eclipse_is_missing=False)
+    for train, data, parameters in (
+        (train_random_forest, features, ForestParameters(trees=40)),
+        (train_nearest_neighbours, days, NeighboursParameters()),
+    ):
+        first, second = (train(data, parameters, 3) for _ in range(2))  # type: ignore[operator]
+        for split in Split:
+            np.testing.assert_array_equal(first.scores[split], second.scores[split])
+
+
 def test_features_of_a_pixel_are_of_it_and_of_what_is_around() -> None:
     pixels = np.zeros((12, 24, 4), np.uint8)
     pixels[5, 0] = (90, 30, 60, 200)
@@ -194,6 +210,12 @@ def test_a_forest_finds_holes_and_patches(masks: MaskData, tmp_path: Path) -> No
     assert overlap(first.model, part) > 0.8
     told = first.model.predict(part.pixels)
     assert told.shape == (8, 3, 32, 64)
+    forest = first.model.forest  # type: ignore[attr-defined]
+    in_order = np.mean(
+        [tree.predict_proba(patches.features(part.pixels[0]).reshape(32 * 64, -1)) for tree in forest], 0
+    )
+    np.testing.assert_allclose(told[0].reshape(3, -1).T, in_order, rtol=1e-6)
+    assert forest.n_jobs is None
     np.testing.assert_array_equal(second.model.predict(part.pixels), told)
     np.testing.assert_array_equal(reloaded(first.model, tmp_path).predict(part.pixels), told)
     with warnings.catch_warnings(record=True) as warned:
