@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Scores: TypeAlias = NDArray[np.float64]
 Truth: TypeAlias = NDArray[np.bool_]
 _Weights: TypeAlias = NDArray[np.float64]
+_Figure: TypeAlias = Callable[[_Weights], NDArray[np.float64]]
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -53,19 +54,32 @@ def evaluate(truth: Truth, scores: Scores, threshold: float, *, seed: int = 0) -
     """
     check_scores(truth, scores)
     drawn = _resamples(truth, np.random.default_rng(seed))
-    figures = _figures(truth, scores, threshold)
-    found = np.empty((len(figures), len(drawn)))
-    for start in range(0, len(drawn), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        weights = drawn[block].astype(np.float64)
-        for row, figure in zip(found, figures.values(), strict=True):
-            row[block] = figure(weights)
-    tail = (1 - CONFIDENCE) / 2
-    result = {}
-    for name, values in zip(figures, found, strict=True):
-        low, high = np.nanquantile(values[1:], (tail, 1 - tail))
-        result[name] = Metric(float(values[0]), float(low), float(high))
-    return result
+    return _with_intervals(_figures(truth, scores, threshold), drawn)
+
+
+def evaluate_mean_roc_auc(truth: Truth, scores: Scores, *, seed: int = 0) -> Metric:
+    """Mean area under the ROC curves of several outputs.
+
+    The bootstrap draws cases with all their outputs, each class of the first output for itself; where a resample lacks
+    a class of another, the mean is over the rest.
+
+    Args:
+        truth: Whether each case is positive, N x outputs.
+        scores: Higher for positive cases, N x outputs.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: An output has one class only, or a score is not finite.
+    """
+    for each, told in zip(truth.T, scores.T, strict=True):
+        check_scores(each, told)
+    areas = [_figures(each, told, np.inf)["roc_auc"] for each, told in zip(truth.T, scores.T, strict=True)]
+
+    def mean(weights: _Weights) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.nanmean([area(weights) for area in areas], axis=0))
+
+    return _with_intervals({"mean": mean}, _resamples(truth[:, 0], np.random.default_rng(seed)))["mean"]
 
 
 def check_scores(truth: Truth, scores: Scores) -> None:
@@ -115,7 +129,23 @@ def _resamples(truth: Truth, rng: np.random.Generator) -> NDArray[np.uint8]:
     return drawn
 
 
-def _figures(truth: Truth, scores: Scores, threshold: float) -> dict[str, Callable[[_Weights], NDArray[np.float64]]]:
+def _with_intervals(figures: Mapping[str, _Figure], drawn: NDArray[np.uint8]) -> dict[str, Metric]:
+    """Each figure of all cases, with its interval over resamples."""
+    found = np.empty((len(figures), len(drawn)))
+    for start in range(0, len(drawn), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        weights = drawn[block].astype(np.float64)
+        for row, figure in zip(found, figures.values(), strict=True):
+            row[block] = figure(weights)
+    tail = (1 - CONFIDENCE) / 2
+    result = {}
+    for name, values in zip(figures, found, strict=True):
+        low, high = np.nanquantile(values[1:], (tail, 1 - tail))
+        result[name] = Metric(float(values[0]), float(low), float(high))
+    return result
+
+
+def _figures(truth: Truth, scores: Scores, threshold: float) -> dict[str, _Figure]:
     """Each figure as a function of weights, resamples x N."""
     order = np.argsort(-scores, kind="stable")
     ranked, positive = scores[order], truth[order]
@@ -137,7 +167,7 @@ def _figures(truth: Truth, scores: Scores, threshold: float) -> dict[str, Callab
         precision = hits / np.maximum(hits + alarms, 1)
         return np.asarray((np.diff(hits, prepend=0) * precision).sum(axis=1) / hits[:, -1])
 
-    def of_cases(chosen: Truth) -> Callable[[_Weights], NDArray[np.float64]]:
+    def of_cases(chosen: Truth) -> _Figure:
         return lambda weights: np.asarray(weights @ chosen.astype(np.float64))
 
     hits, alarms, missed, rejected = map(of_cases, (called & truth, called & ~truth, ~called & truth, ~called & ~truth))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from heph_dagster.models.metrics import Metric, best_threshold, evaluate
+from heph_dagster.models.metrics import Metric, best_threshold, evaluate, evaluate_mean_roc_auc
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=40), st.integers(0, 6))
@@ -58,6 +58,19 @@ def test_figures_of_a_large_set_are_those_of_all_resamples_at_once() -> None:
         "precision": Metric(0.23706896551724138, 0.22011529418480608, 0.2558350143277279),
         "accuracy": Metric(0.7726, 0.761795, 0.784),
     }
+
+
+def test_the_mean_area_has_an_interval_over_cases_with_all_their_outputs() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random((60, 3)) < [0.5, 0.3, 0.02]
+    truth[0, 2] = True  # many resamples have no positive case of the last
+    scores = rng.random((60, 3)) + truth * [0.4, 0.6, 0.8]
+    found = evaluate_mean_roc_auc(truth, scores, seed=1)
+    assert found.value == pytest.approx(sklearn_metrics.roc_auc_score(truth, scores, average="macro"))
+    assert 0.5 < found.low < found.value < found.high < 1
+    # One output over and over says no more than it does alone.
+    alone = evaluate(truth[:, 0], scores[:, 0], 0.5, seed=1)["roc_auc"]
+    assert evaluate_mean_roc_auc(truth[:, [0, 0]], scores[:, [0, 0]], seed=1) == pytest.approx(alone)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=30))

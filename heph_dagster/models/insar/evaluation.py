@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from heph_dagster.hephaestus.splits import Part
 from heph_dagster.models.insar.data import CLASSES, OUTPUTS
 from heph_dagster.models.mask_metrics import Confusions, evaluate_masks
-from heph_dagster.models.metrics import Metric, best_threshold, evaluate
+from heph_dagster.models.metrics import Metric, best_threshold, evaluate, evaluate_mean_roc_auc
 
 
 def told_apart(truth: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -60,14 +60,15 @@ def evaluate_outputs(
         seed: Of the bootstrap.
 
     Returns:
-        `deformation_roc_auc` and so on for each figure of `evaluate`, and `mean_roc_auc`, without an interval.
+        `deformation_roc_auc` and so on for each figure of `evaluate`, and `mean_roc_auc`.
     """
     found: dict[str, Metric] = {}
     for number in np.flatnonzero(told_apart(truth)):
         figures = evaluate(truth[:, number], scores[:, number].astype(np.float64), float(at[number]), seed=seed)
         found |= {f"{OUTPUTS[number]}_{name}": metric for name, metric in figures.items()}
-    mean = mean_roc_auc(truth, scores)
-    return found | {"mean_roc_auc": Metric(mean, np.nan, np.nan)}
+    chosen = told_apart(truth)
+    mean = evaluate_mean_roc_auc(truth[:, chosen], scores[:, chosen].astype(np.float64), seed=seed)
+    return found | {"mean_roc_auc": mean}
 
 
 def best_mask_threshold(counts: NDArray[np.int64]) -> tuple[float, float]:
