@@ -61,7 +61,8 @@ def _asset(active: ActiveLayer, learner: str) -> dg.AssetsDefinition:
         val = made.metrics[Split.VAL]
         return dg.MaterializeResult(
             metadata=_metadata(made)
-            | {"mlflow_run": mlflow.run_link(made.version.run_id), "worst": picture(made.worst)},
+            | {"mlflow_run": mlflow.run_link(made.version.run_id)}
+            | {name: picture(plot) for name, plot in made.plots.items()},
             data_version=dg.DataVersion(f"{made.version.name}/{made.version.number}"),
             check_results=[floor_check(val[MASK_DECISIVE], chosen["mask_floor"])],
         )

@@ -46,7 +46,7 @@ def test_one_training_tells_masks_and_days(run, instance: dg.DagsterInstance) ->
     assert found["model"] == f"models:/gibs.{VIIRS}.pixels/1"
     assert found["miscoloration_model"] == f"models:/gibs.{VIIRS}.miscoloration/1"
     assert found["champion"] == found["miscoloration_champion"] == "this is the champion: True; champion: version 1"
-    assert found["worst"].startswith("![preview](data:image/jpeg;base64,")
+    assert all(found[name].startswith("![preview](data:image/jpeg;base64,") for name in ("worst", "classes"))
     assert "test_missing_data_roc_auc" not in found  # no day has any
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("floor", True)

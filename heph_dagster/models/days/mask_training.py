@@ -75,7 +75,8 @@ class MaskTraining:
         champion: The champion; None if no version has reached the floor.
         metrics: Overlap in each part.
         data: What it learned from.
-        worst: RGB picture of the test days whose masks are worst: image, truth and what was told.
+        plots: RGB pictures: `worst`, the test days whose masks are worst, with image, truth and what was told, and
+            `classes`, which share of each class is called what.
         days: What became of the model of days by their masks, by task.
         left_out: Why there is none of a task.
     """
@@ -85,7 +86,7 @@ class MaskTraining:
     champion: Version | None
     metrics: Mapping[Split, Mapping[str, Metric]]
     data: MaskData
-    worst: NDArray[np.uint8]
+    plots: Mapping[str, NDArray[np.uint8]]
     days: Mapping[Task, Training] = field(default_factory=dict)
     left_out: Mapping[Task, str] = field(default_factory=dict)
 
@@ -138,15 +139,22 @@ def train_masks(
         options = {"on_epoch": run.epoch, "folder": folder} if kind.has_epochs else {}
         taught = kind.train(data, chosen, seed, **options)
         by_part = {split: _tell(taught.model, part.pixels, part.days) for split, part in data.parts.items()}
-        metrics = {
-            split: evaluate_masks(confusions(part.masks, by_part[split].masks, len(CLASSES)), CLASSES, seed=seed)
-            for split, part in data.parts.items()
+        counts = {
+            split: confusions(part.masks, by_part[split].masks, len(CLASSES)) for split, part in data.parts.items()
         }
+        metrics = {split: evaluate_masks(each, CLASSES, seed=seed) for split, each in counts.items()}
         known = {day: scores for part in by_part.values() for day, scores in part.scores.items()}
         trained = {task: _days(days, taught, task, known, seed) for task, days in tasks.items()}
         run.metrics(metrics)
-        worst = _worst(data, by_part[Split.TEST].masks)
-        run.figure("worst", worst)
+        names = ("valid", *CLASSES[1:])
+        plots = {
+            "worst": _worst(data, by_part[Split.TEST].masks),
+            "classes": figures.class_matrix(
+                counts[Split.TEST].sum(axis=0), names, f"Pixels of days that test, {learner}"
+            ),
+        }
+        for each, figure in plots.items():
+            run.figure(each, figure)
         _plot(run, taught, f"{source.layer.identifier}, {learner}")
         example = data.parts[Split.TRAIN].pixels[:1]
         version = tracking.register(
@@ -165,8 +173,8 @@ def train_masks(
             name=model_name(source, task), kept=False,
         ) as (run, _):  # fmt: skip
             made[task] = compete(tracking, run, source, days, trained[task], learner=learner, floor=floor)
-    champion = tracking.champion(name)
-    return MaskTraining(version, is_champion, champion, metrics, data, figures.as_rgb(worst), made, left_out)
+    shown = {each: figures.as_rgb(figure) for each, figure in plots.items()}
+    return MaskTraining(version, is_champion, tracking.champion(name), metrics, data, shown, made, left_out)
 
 
 def _tasks(source: LayerDays, data: MaskData, size: Size) -> tuple[dict[Task, DayData], dict[Task, str]]:
