@@ -234,7 +234,7 @@ def compete(
     plots |= _worst(source, data, trained)
     for each, figure in plots.items():
         run.figure(each, figure)
-    example = data.parts[Split.TRAIN].inputs[:2]
+    example = data.parts[Split.TRAIN].inputs[:1]
     version_tags = {"learner": learner, THRESHOLD: repr(trained.threshold), "fingerprint": data.fingerprint}
     version = tracking.register(run, name, trained.model, example, version_tags)
     score = trained.metrics[Split.VAL][DECISIVE].value
