@@ -21,6 +21,9 @@ from heph_dagster.models.mask_metrics import iou
 _WEIGHTS = (1.0, 3.0, 3.0)
 """Of the classes of pixels in the loss: pieces of days have many more valid ones."""
 
+_TURN = 8
+"""Half of the world is as many times as far as a whole day is turned."""
+
 
 class Lessons(Dataset[tuple[Tensor, Tensor, int]]):
     """Days with what is to be told of them: a truth for each, or a mask.
@@ -41,7 +44,8 @@ class Lessons(Dataset[tuple[Tensor, Tensor, int]]):
     ) -> None:
         """Take days as they are, or changed.
 
-        Changed, a day is mirrored or not, and begins at another longitude: neither makes anything right that was wrong.
+        Changed, a day is mirrored or not, and begins up to 1/16 of the world further east or west: neither makes
+        anything right that was wrong. Turned further, a network that knows its pixels by place learned nothing.
         By pieces, every second of them shows a place that is wrong, if there is one on that day: a small one as often
         as a large one. What changes a day is seed, epoch and day alone.
 
@@ -91,7 +95,8 @@ def _piece(
         row, column = divmod(int(rng.choice(places[int(rng.integers(len(places)))])), width)
     high, wide = shape if crop is None else (min(crop, height), min(2 * crop, width))
     top = min(max(row - high // 2, 0), height - high)
-    columns = (np.arange(wide) + column - wide // 2) % width
+    start = column - wide // 2 if crop is not None else (column - width // 2) // _TURN
+    columns = (np.arange(wide) + start) % width
     return slice(top, top + high), columns[::-1] if rng.random() < 1 / 2 else columns
 
 

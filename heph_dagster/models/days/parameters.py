@@ -56,6 +56,8 @@ class CnnParameters(NetworkTraining):
         hidden: Units of the first fully connected layer.
     """
 
+    width: int = 64
+    epochs: int = 40
     pad: bool = False
     grey: bool = False
     hidden: int = 64
