@@ -26,7 +26,6 @@ _ANOMALOUS = 10
 _SPLIT = {"seed": 2, "block_days": 10, "gap_days": 1}
 _INTERFEROGRAMS, _DEFORMED, _TEST_FRAMES = 480, 0.8, 3
 _CONFIG: dict[str, dict[str, Any]] = {
-    "cnn": {"epochs": 6},
     "densenet121": {"epochs": 1},
     "pixel_cnn": {"epochs": 6},
     "classifier": {"epochs": 6},

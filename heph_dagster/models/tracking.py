@@ -140,8 +140,10 @@ class Run:
         from mlflow.entities import Metric as Entry
 
         now = time.time_ns() // 1_000_000
+        # MLflow shows the last step of a figure; where an epoch's has the same name, that is one of its curve.
+        step = max((each.step + 1 for each in self._client.get_metric_history(self.id, "train_loss")), default=0)
         entries = [
-            Entry(f"{split}_{name}{suffix}", value, now, 0)
+            Entry(f"{split}_{name}{suffix}", value, now, step)
             for split, figures in found.items()
             for name, metric in figures.items()
             for suffix, value in zip(("", "_low", "_high"), metric, strict=True)
