@@ -226,7 +226,7 @@ def _begun(last: Path, best: Path) -> int | None:
     try:
         _read(best)
         return int(_read(last)["epoch"]) + 1
-    except (RuntimeError, EOFError, UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         logging.getLogger(__name__).warning("%s is damaged (%s): the training begins anew", last.parent, error)
         last.unlink()
         best.unlink()

@@ -114,6 +114,7 @@ def test_processes_find_what_threads_find(lossy: tuple[np.ndarray, np.ndarray]) 
         assert_same(searched(lossy, 2048, told=True), searched(lossy, 200, told=True, pool=pool))
 
 
+@pytest.mark.slow
 def test_a_day_on_disk_is_the_same_with_any_workers(tmp_path: Path, terra: Layer, catalogue: Catalogue) -> None:
     """Masks, polygons and figures, by threads, by processes, and by the workers of a cluster."""
     distributed = pytest.importorskip("distributed")

@@ -139,6 +139,7 @@ def test_a_climatology_that_cannot_be_read_is_told_once(run, settings: Settings,
     assert report.done == dict.fromkeys(("image", "missing_data", "edge_warping"), DAYS[:2])
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_told_in_a_line(settings: Settings, instance: dg.DagsterInstance) -> None:
     pytest.importorskip("distributed")
     settings = settings.model_copy(update={"dask": "tcp://127.0.0.1:1"})

@@ -46,6 +46,7 @@ def forest(tracking: Tracking, painted: LayerDays) -> MaskTraining:
     return train_masks(tracking, painted, "pixel_forest", parameters=FOREST, seed=1, tags={"asset_key": "a/b"})
 
 
+@pytest.mark.slow
 def test_a_forest_tells_masks_and_is_recorded(tracking: Tracking, forest: MaskTraining) -> None:
     assert forest.metrics[Split.TEST]["iou_miscoloured"].value > 0.9
     assert np.isnan(forest.metrics[Split.TEST]["iou_missing"].value)  # nothing is missing, nor told to be
@@ -58,7 +59,7 @@ def test_a_forest_tells_masks_and_is_recorded(tracking: Tracking, forest: MaskTr
     assert (run.info.status, run.data.params["trees"], run.data.tags["asset_key"]) == ("FINISHED", "4", "a/b")
     assert run.data.metrics["test_iou_miscoloured"] == forest.metrics[Split.TEST]["iou_miscoloured"].value
     figures = {file.path for file in client.list_artifacts(run.info.run_id, "figures")}
-    assert figures == {"figures/worst.png", "figures/importances.png"}
+    assert figures == {"figures/worst.png", "figures/classes.png", "figures/importances.png"}
     part = forest.data.parts[Split.TEST]
     told = tracking.load(forest.version).predict(part.pixels)
     assert told.shape == (6, 3, 64, 128)
@@ -67,6 +68,7 @@ def test_a_forest_tells_masks_and_is_recorded(tracking: Tracking, forest: MaskTr
     )
 
 
+@pytest.mark.slow
 def test_its_masks_tell_days_of_the_tasks_that_can_be_learned(
     tracking: Tracking, painted: LayerDays, forest: MaskTraining
 ) -> None:

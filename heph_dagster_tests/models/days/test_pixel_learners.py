@@ -226,6 +226,7 @@ def test_a_forest_finds_holes_and_patches(masks: MaskData, tmp_path: Path) -> No
     assert len(first.importances) == len(patches.FEATURES)
 
 
+@pytest.mark.slow
 def test_a_network_finds_holes_and_patches(masks: MaskData, tmp_path: Path) -> None:
     parameters = PixelCnnParameters(**LOOP | {"epochs": 30}, channels=8, crop=32, learning_rate=1e-2)
     first, second = (train_pixel_cnn(masks, parameters, 1) for _ in range(2))
