@@ -399,7 +399,9 @@ def _log_pipeline(mlflow: Any, pipeline: Pipeline, example: NDArray[Any]) -> Any
 
 
 def _log_predictor(mlflow: Any, name: str, predictor: Predictor, example: NDArray[Any]) -> Any:
-    with tempfile.TemporaryDirectory(prefix="heph-") as folder:
+    with tempfile.TemporaryDirectory(prefix="heph-") as folder, warnings.catch_warnings():
+        # The signature is given, and is that of an example.
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
         save_predictor(predictor, Path(folder) / predictor.kind)
         return mlflow.pyfunc.log_model(
             name=name.replace(".", "_"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -81,6 +82,16 @@ def test_a_predictor_is_registered_and_loaded_by_name(tmp_path: Path) -> None:
         tracking.predict(version, IMAGES[:, :2])
     for path in (tmp_path / "mlruns").rglob("*"):
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth"}, path
+
+
+def test_a_large_example_is_left_out_without_a_word(tmp_path: Path) -> None:
+    tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlruns")
+    large = np.zeros((1, 300, 300, 3), np.uint8)
+    with tracking.run("lights", "bright", {}, {}) as run, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        version = tracking.register(run, "lights", Brightness(1 / 255), large, {})
+    assert [str(each.message) for each in told if "example" in str(each.message)] == []
+    assert tracking.load(version).shape == (-1, 300, 300, 3)
 
 
 def test_a_champion_that_cannot_be_used_is_beaten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
