@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,8 +75,9 @@ class _Network(Predictor):
         found: NDArray[np.float32] = torch.cat(told).numpy()
         return found
 
+    @abstractmethod
     def _probabilities(self, logits: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Probabilities of what the network tells."""
 
 
 class DayNetwork(_Network):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -54,14 +55,14 @@ class CropPredictor(Predictor):
         return cls(network, settings)
 
     @staticmethod
+    @abstractmethod
     def build(settings: dict[str, Any]) -> nn.Module:
         """A network of some settings, with weights drawn by chance."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def told(found: Tensor, size: int) -> Tensor:
         """What is told by what the network finds; `size` is the side of the crops."""
-        raise NotImplementedError
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Probabilities of crops.
