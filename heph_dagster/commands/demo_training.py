@@ -28,8 +28,6 @@ _INTERFEROGRAMS, _DEFORMED, _TEST_FRAMES = 480, 0.8, 3
 _CONFIG: dict[str, dict[str, Any]] = {
     "densenet121": {"epochs": 1},
     "pixel_cnn": {"epochs": 6},
-    "classifier": {"epochs": 6},
-    "unet": {"epochs": 6},
 }
 """Fewer epochs than by default: ten minutes are for all learners."""
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
