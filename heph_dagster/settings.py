@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -59,6 +60,16 @@ class Settings(BaseSettings):
             folder, or what was downloaded.
         insar_raw: Folder of the raw interferograms; `hephaestus/raw` in the data folder by default.
         dask: Address of the dask scheduler whose workers label days; threads of the run do without it.
+        automation: Whether sensors and schedules are on by default; each can be switched in the UI.
+        watch_from: First day that the sensors of new days want; by default the newest `recheck_days` at their first
+            look.
+        look_seconds: Seconds between two looks for new days.
+        recheck_days: How many of a layer's newest days are asked for again every `recheck_hours`, since NASA replaces
+            them.
+        recheck_hours: See there.
+        daily_hour: Hour, in UTC, at which schedules run.
+        chunk_days: Most days of a run; longer ranges are several.
+        retrain: Learners that are trained anew each week.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid")
@@ -91,13 +102,21 @@ class Settings(BaseSettings):
     insar_annotations: Path | None = None
     insar_raw: Path | None = None
     dask: str | None = Field(default=None, pattern=r"^(tcp|tls)://\S+$")
+    automation: bool = False
+    watch_from: date | None = None
+    look_seconds: int = Field(default=300, ge=1)
+    recheck_days: int = Field(default=5, ge=0)
+    recheck_hours: float = Field(default=6, gt=0)
+    daily_hour: int = Field(default=12, ge=0, le=23)
+    chunk_days: int = Field(default=366, ge=1)
+    retrain: Annotated[tuple[str, ...], NoDecode] = ("random_forest", "softmax", "pixel_forest")
 
     @field_validator("gibs_url", mode="before")
     @classmethod
     def _without_slash(cls, value: Any) -> Any:
         return value.rstrip("/") if isinstance(value, str) else value
 
-    @field_validator("layers", mode="before")
+    @field_validator("layers", "retrain", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value

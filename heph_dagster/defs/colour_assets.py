@@ -9,6 +9,7 @@ import dagster as dg
 from heph_dagster.anomalies import climatology, miscolour
 from heph_dagster.anomalies.missing_files import overlay
 from heph_dagster.anomalies.normal_days import add_normal_days
+from heph_dagster.defs.automation import follow_all, follow_days
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.reports import in_own_words, picture, work_through
@@ -33,6 +34,7 @@ def _hue_climatology(active: ActiveLayer) -> dg.AssetsDefinition:
         group_name=group_name(active),
         kinds={"sqlite"},
         code_version=str(climatology.SCHEMA_VERSION),
+        automation_condition=follow_all(asset_key(active, "missing_data")),
         description=f"How often each hue occurs where on normal days of {layer.title}. Adds the days on disk that "
         "are not in it yet, without what they lack.",
     )
@@ -66,6 +68,7 @@ def _miscoloration(active: ActiveLayer) -> dg.AssetsDefinition:
         group_name=group_name(active),
         kinds={"opencv"},
         code_version=miscolour.VERSION,
+        automation_condition=follow_days(asset_key(active, "image"), needed=asset_key(active, "hue_climatology")),
         description=f"Where {layer.title} has colours that day which hardly ever occur there: a class mask, the "
         "patches as polygons and a verdict.",
     )

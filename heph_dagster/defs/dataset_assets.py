@@ -8,6 +8,7 @@ from pydantic import Field
 
 from heph_dagster.anomalies import feature_table, label_table, splitting
 from heph_dagster.anomalies.splits import Split
+from heph_dagster.defs.automation import follow_all
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.settings import ActiveLayer
@@ -46,6 +47,7 @@ def _labels(active: ActiveLayer) -> dg.AssetsDefinition:
         group_name=group_name(active),
         kinds={"parquet"},
         code_version=label_table.SCHEMA_VERSION,
+        automation_condition=follow_all(*(asset_key(active, check) for check in layer.checks)),
         description=f"The label of each day of {layer.title}: by hand where somebody gave one, else automatic.",
     )
     def labels(config: LabelsConfig, gibs: Gibs) -> dg.MaterializeResult[None]:
@@ -113,6 +115,7 @@ def _features(active: ActiveLayer) -> dg.AssetsDefinition:
         group_name=group_name(active),
         kinds={"parquet", "opencv"},
         code_version=feature_table.VERSION,
+        automation_condition=follow_all(asset_key(active, "image")),
         description=f"Texture (HOG) and colour (hues) of each day of {layer.title}. Adds the days on disk that are new "
         "or have changed.",
     )

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from heph_dagster.anomalies import missing, missing_files
+from heph_dagster.defs.automation import follow_days
 from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.reports import conclude, in_own_words, picture, work_through
 from heph_dagster.defs.resources import Gibs
@@ -78,36 +79,53 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
     )
     def image(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
         days = [date.fromisoformat(key) for key in context.partition_keys]
-        level = min(gibs.level, layer.finest_level(epsg))
-        # A day that is on disk is asked for again: NASA may have replaced it.
-        request = DayRequest(layer, epsg, level, gibs.root, refresh=True, coarsen=False)
-        results: list[FetchedDay | FailedDay] = []
-
-        def note(result: FetchedDay | FailedDay) -> None:
-            results.append(result)
-            context.log.info("%s of %s: %s", len(results), len(days), result)
-
-        try:
-            fetch_days(gibs.client(), request, days, note)
-        except StorageError as error:
-            results += [FailedDay(day, error) for day in set(days) - {result.day for result in results}]
-        done: dict[str, dict[str, Any]] = {}
-        failed: dict[str, Exception] = {}
-
-        def describe(result: FetchedDay | FailedDay) -> None:
-            try:
-                if isinstance(result, FetchedDay):
-                    done[f"{result.day}"] = _image_metadata(result)
-                else:
-                    failed[f"{result.day}"] = result.error
-            except RasterError as error:
-                failed[f"{result.day}"] = error
-
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(describe, results))
-        conclude(context, done, failed)
+        conclude(context, *fetch_images(gibs, active, days, context.log))
 
     return image
+
+
+def fetch_images(
+    gibs: Gibs, active: ActiveLayer, days: list[date], log: dg.DagsterLogManager
+) -> tuple[dict[str, dict[str, Any]], dict[str, Exception]]:
+    """Download days; those that are on disk are asked for again, since NASA may have replaced them.
+
+    Args:
+        gibs: Where from and where to.
+        active: The layer and its projection.
+        days: The days.
+        log: Is told of each.
+
+    Returns:
+        By day in ISO form, the metadata of those that are on disk now, and what went wrong with each of the others.
+    """
+    layer, epsg = active
+    level = min(gibs.level, layer.finest_level(epsg))
+    request = DayRequest(layer, epsg, level, gibs.root, refresh=True, coarsen=False)
+    results: list[FetchedDay | FailedDay] = []
+
+    def note(result: FetchedDay | FailedDay) -> None:
+        results.append(result)
+        log.info("%s of %s: %s", len(results), len(days), result)
+
+    try:
+        fetch_days(gibs.client(), request, days, note)
+    except StorageError as error:
+        results += [FailedDay(day, error) for day in set(days) - {result.day for result in results}]
+    done: dict[str, dict[str, Any]] = {}
+    failed: dict[str, Exception] = {}
+
+    def describe(result: FetchedDay | FailedDay) -> None:
+        try:
+            if isinstance(result, FetchedDay):
+                done[f"{result.day}"] = _image_metadata(result)
+            else:
+                failed[f"{result.day}"] = result.error
+        except RasterError as error:
+            failed[f"{result.day}"] = error
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(describe, results))
+    return done, failed
 
 
 def _image_metadata(fetched: FetchedDay) -> dict[str, Any]:
@@ -142,6 +160,9 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         group_name=group_name(active),
         kinds={"opencv"},
         code_version=missing.VERSION,
+        automation_condition=follow_days(
+            asset_key(active, "image"), late=None if no_data is None else asset_key(no_data, "image")
+        ),
         description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",
     )
     def missing_data(context: dg.AssetExecutionContext, gibs: Gibs, config: MissingDataConfig) -> None:

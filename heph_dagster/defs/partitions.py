@@ -21,6 +21,11 @@ def days_of(layer: Layer) -> dg.PartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=layer.first_day.isoformat(), end_date=end, timezone="UTC")
 
 
+def chunks(days: int) -> dg.BackfillPolicy:
+    """How a backfill of days becomes runs: ranges without a gap, each of so many days at most."""
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=days)
+
+
 def dynamic_name(layer: Layer) -> str:
     """Name of the dynamic partitions of a layer that is not daily."""
     return f"{layer.identifier}_days"

@@ -108,8 +108,19 @@ def conclude(
         return
     for key, metadata in done.items():
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
+    raise failure_of(done, failed, what)
+
+
+def failure_of(done: Mapping[str, object], failed: Mapping[str, Exception], what: str = "days") -> dg.Failure:
+    """The failure of a run some of whose partitions failed.
+
+    Args:
+        done: The partitions that were made.
+        failed: What went wrong with each of the others.
+        what: What partitions are.
+    """
     lines = [f"{key}: {error}" for key, error in sorted(failed.items())]
-    raise dg.Failure(
+    return dg.Failure(
         f"{len(failed)} of {len(failed) + len(done)} {what} failed; the others are done. " + "; ".join(lines[:10]),
         metadata={f"failed_{what}": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},
         allow_retries=False,

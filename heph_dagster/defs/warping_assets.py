@@ -9,6 +9,7 @@ import dagster as dg
 from heph_dagster.anomalies import warping
 from heph_dagster.anomalies.missing_files import overlay
 from heph_dagster.anomalies.warped_days import WarpingFiles, label_warping
+from heph_dagster.defs.automation import follow_days
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.reports import picture, work_through
@@ -31,6 +32,7 @@ def warping_assets(active: ActiveLayer) -> list[dg.AssetsDefinition]:
         group_name=group_name(active),
         kinds={"opencv"},
         code_version=warping.VERSION,
+        automation_condition=follow_days(asset_key(active, "image")),
         description=f"Where borders of the image or of a swath of {layer.title} are bent or shown twice that day: "
         "the places and a verdict.",
     )

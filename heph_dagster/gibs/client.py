@@ -23,7 +23,7 @@ from heph_dagster.access import Access
 from heph_dagster.errors import HephError
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.grid import TILE_SIZE, Tile
-from heph_dagster.gibs.periods import Period, parse_day, parse_periods
+from heph_dagster.gibs.periods import NOTHING, Domain, Period, parse_day, parse_periods
 
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=30, sock_read=60)
 _ATTEMPTS = 5
@@ -170,18 +170,36 @@ class GibsClient:
         Raises:
             GibsError: The server cannot be reached or does not know the layer.
         """
-        span = "all" if start is None else f"{start}--{end or start}"
+        return list((await self._domain(layer, epsg, "all" if start is None else f"{start}--{end or start}")).periods)
+
+    async def domain(self, layer: Layer, epsg: int, known: Domain) -> Domain:
+        """All days that the server has of a layer, if these are not those that are known (DescribeDomains).
+
+        Args:
+            layer: The layer.
+            epsg: Projection.
+            known: What it had; handed back where the server says that this holds.
+
+        Raises:
+            GibsError: The server cannot be reached or does not know the layer.
+        """
+        return await self._domain(layer, epsg, "all", known)
+
+    async def _domain(self, layer: Layer, epsg: int, span: str, known: Domain = NOTHING) -> Domain:
         answer = await self.get(
             f"{self.url}/wmts/epsg{epsg}/{self.endpoint}/1.0.0/{layer.identifier}/default/"
-            f"{layer.matrix_set(epsg)}/all/{span}.xml"
+            f"{layer.matrix_set(epsg)}/all/{span}.xml",
+            {"If-None-Match": known.etag} if known.etag else {},
         )
+        if answer.status == 304 and known.etag:
+            return known
         if answer.status != 200:
             raise GibsError(f"{answer.url} answered {answer.explain()}{layer.continuation}")
         try:
             domain = SafeET.fromstring(answer.body).find(".//{*}DimensionDomain/{*}Domain")
             if domain is None:
                 raise GibsError(f"{answer.url} answered without a Domain element: {answer.explain()}")
-            return parse_periods(domain.text or "")
+            return Domain(tuple(parse_periods(domain.text or "")), answer.etag)
         except (ET.ParseError, DefusedXmlException) as error:
             raise GibsError(f"{answer.url} did not answer with XML: {error}") from error
         except ValueError as error:

@@ -23,7 +23,7 @@ from heph_dagster.gibs.grid import BBox, Tile
 from heph_dagster.gibs.manifest import Published
 from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
 from heph_dagster.gibs.partial import DayBusyError, PartialDay
-from heph_dagster.gibs.periods import Period
+from heph_dagster.gibs.periods import Domain, Period
 from heph_dagster.gibs.tiles import TileError
 
 _POLL_SECONDS = 0.1
@@ -232,6 +232,30 @@ def list_days(
     async def ask() -> list[Period]:
         async with client:
             return await client.periods(layer, epsg, start, end)
+
+    return run_async(ask())
+
+
+def list_domain(client: GibsClient, layer: Layer, epsg: int, known: Domain, seconds: float = 30.0) -> Domain:
+    """All days that a server has of a layer, see `GibsClient.domain`; for callers who cannot wait for long.
+
+    Args:
+        client: A session that is not open yet.
+        layer: The layer.
+        epsg: Projection.
+        known: What it had.
+        seconds: How long to try.
+
+    Raises:
+        GibsError: The server cannot be reached, does not answer in time, or does not know the layer.
+    """
+
+    async def ask() -> Domain:
+        try:
+            async with asyncio.timeout(seconds), client:
+                return await client.domain(layer, epsg, known)
+        except TimeoutError as error:
+            raise GibsError(f"{client.url} did not tell the days of {layer.identifier} in {seconds:g} s") from error
 
     return run_async(ask())
 

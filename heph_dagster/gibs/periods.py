@@ -74,6 +74,23 @@ class Period:
         return None
 
 
+@dataclass(frozen=True)
+class Domain:
+    """All days that a server has of a layer.
+
+    Attributes:
+        periods: The days.
+        etag: Entity tag of the answer that told them, None where it had none.
+    """
+
+    periods: tuple[Period, ...]
+    etag: str | None = None
+
+
+NOTHING = Domain(())
+"""What is known of a server that was not asked yet."""
+
+
 def add_steps(day: date, step: str, count: int) -> date | None:
     """The day `count` steps after another, None after the last year that a date can have.
 

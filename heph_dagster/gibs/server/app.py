@@ -175,16 +175,11 @@ class _Service:
         data = None if mosaic is None else mosaic.tile(tile)
         if data is None or actual is None:
             raise MissingError
-        # OnEarth sends entity tags without quotes, and so do we.
-        tag = hashlib.blake2b(data, digest_size=8).hexdigest()
         headers = {
-            "ETag": tag,
             "Layer-Time-Actual": datetime.combine(actual, time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Layer-Time-Request": "default" if requested is None else requested.isoformat(),
         }
-        headers["Layer-Time-Request"] = "default" if requested is None else requested.isoformat()
-        if request.headers.get("If-None-Match", "").removeprefix("W/").strip('"') == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(data, headers=headers, media_type=layer.media_type)
+        return _tagged(request, data, layer.media_type, headers)
 
     def _capabilities(self, request: Request) -> Response:
         epsg, endpoint = service_of(request)
@@ -199,13 +194,22 @@ class _Service:
         periods = self.store.periods(layer, epsg)
         if span != "all":
             periods = _clip(periods, span)
-        return Response(documents.domains(epsg, periods), media_type=_XML)
+        return _tagged(request, documents.domains(epsg, periods).encode(), _XML, {})
 
     def _layer(self, name: str, epsg: int) -> Layer:
         layer = self.store.layer(name, epsg)
         if layer is None:
             raise RefusalError("InvalidParameterValue", "LAYER", "LAYER does not exist")
         return layer
+
+
+def _tagged(request: Request, data: bytes, media_type: str, headers: Mapping[str, str]) -> Response:
+    """An answer with its entity tag, or that it is the one which the client has."""
+    # OnEarth sends entity tags without quotes, and so do we.
+    tag = hashlib.blake2b(data, digest_size=8).hexdigest()
+    if request.headers.get("If-None-Match", "").removeprefix("W/").strip('"') == tag:
+        return Response(status_code=304, headers={**headers, "ETag": tag})
+    return Response(data, headers={**headers, "ETag": tag}, media_type=media_type)
 
 
 def _reaches(day: date, step: str, start: date) -> bool:

@@ -1,0 +1,97 @@
+"""When assets are made by themselves: conditions by which what follows from a day follows the day.
+
+Dagster's own `eager` looks at the latest day only; days come late and are replaced, so these look at all.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from heph_dagster.settings import Settings
+
+_WAIT = timedelta(days=3)
+"""How long a day waits for another layer's image of it."""
+
+Condition = dg.AutomationCondition[Any]
+
+
+def follow_sensor(settings: Settings) -> dg.AutomationConditionSensorDefinition:
+    """Looks at the conditions, and starts what they ask for."""
+    return dg.AutomationConditionSensorDefinition(
+        "follow",
+        target=dg.AssetSelection.all(),
+        default_status=dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED,
+        description="Makes what follows from days and frames that are new.",
+    )
+
+
+def follow_days(image: dg.AssetKey, *, needed: dg.AssetKey | None = None, late: dg.AssetKey | None = None) -> Condition:
+    """A day is made when its image is new, and where it lacks when this condition is first looked at.
+
+    Args:
+        image: Asset of the same days.
+        needed: Asset that must have been made; when it is made anew, no day is.
+        late: Image of another layer, for which the newest days wait and older days do not; a day is made again when it
+            comes.
+    """
+    images = dg.AssetSelection.assets(image) if late is None else dg.AssetSelection.assets(image, late)
+    lacking = _lacking(dg.AssetSelection.assets(image) if needed is None else dg.AssetSelection.assets(image, needed))
+    if late is not None:
+        newest = dg.AutomationCondition.in_latest_time_window(_WAIT)
+        lacking = lacking | (_lacking(dg.AssetSelection.assets(late)) & newest)
+    return _once(_updated(images) | _first()) & ~lacking & ~_busy(images)
+
+
+def follow_days_once_learned(image: dg.AssetKey, models: dg.AssetSelection) -> Condition:
+    """A day is made when its image is new and there is a model; a new model makes no day anew.
+
+    Args:
+        image: Asset of the same days.
+        models: Those that learn.
+    """
+    chosen = dg.AssetSelection.assets(image)
+    learned = dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing()).allow(models)
+    return _once(_updated(chosen) & learned) & ~_lacking(chosen) & ~_busy(chosen)
+
+
+def follow_all(*parents: dg.AssetKey) -> Condition:
+    """A table of all days is brought up to date when any day of its parents is new, and none is being made.
+
+    It is made, too, where it lacks when this condition is first looked at.
+
+    Args:
+        parents: Assets of days.
+    """
+    chosen = dg.AssetSelection.assets(*parents)
+    made = dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing()).allow(chosen)
+    return _once(_updated(chosen) | (_first() & made)) & ~_busy(chosen)
+
+
+def _first() -> Condition:
+    return dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
+
+
+def _updated(chosen: dg.AssetSelection) -> Condition:
+    # `any_deps_updated` overlooks what the parent's run planned, too, and then skipped since another day failed.
+    new = dg.AutomationCondition.newly_updated() | dg.AutomationCondition.will_be_requested()
+    return dg.AutomationCondition.any_deps_match(new).allow(chosen)
+
+
+def _lacking(chosen: dg.AssetSelection) -> Condition:
+    absent = dg.AutomationCondition.missing() & ~dg.AutomationCondition.will_be_requested()
+    return dg.AutomationCondition.any_deps_match(absent).allow(chosen)
+
+
+def _busy(chosen: dg.AssetSelection) -> Condition:
+    return (
+        dg.AutomationCondition.any_deps_match(dg.AutomationCondition.in_progress()).allow(chosen)
+        | dg.AutomationCondition.in_progress()
+    )
+
+
+def _once(cause: Condition) -> Condition:
+    """Holds from a cause until the asset is requested or made."""
+    return cause.since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
