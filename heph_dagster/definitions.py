@@ -14,6 +14,7 @@ from heph_dagster.defs.insar_checks import INSAR_CHECKS
 from heph_dagster.defs.insar_model_assets import INSAR_MODEL_ASSETS
 from heph_dagster.defs.insar_partitions import frame_sensor
 from heph_dagster.defs.insar_prediction_assets import insar_drift, insar_predictions
+from heph_dagster.defs.lost_runs import lost_run_sensor
 from heph_dagster.defs.mask_model_assets import mask_model_assets
 from heph_dagster.defs.model_assets import model_assets
 from heph_dagster.defs.new_days import new_day_sensor, recheck_job, replaced_day_sensor
@@ -63,6 +64,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             frame_sensor,
             follow_sensor(settings),
+            lost_run_sensor(settings),
             *(new_day_sensor(each, settings, daily[each]) for each in active),
             *(replaced_day_sensor(each, settings, recheck[each]) for each in active if settings.recheck_days),
         ],

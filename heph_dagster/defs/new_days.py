@@ -86,7 +86,8 @@ def new_day_sensor(active: ActiveLayer, settings: Settings, daily: UnresolvedAss
         days = arrivals.listed(last if layer.last_day is None else min(last, layer.last_day))
         if not layer.daily:
             context.instance.add_dynamic_partitions(dynamic_name(layer), [f"{day}" for day in days])
-        look = arrivals.look(days, *known_days(context.instance, active, days), now)
+        wait = 2 * timedelta(seconds=settings.look_seconds)
+        look = arrivals.look(days, *known_days(context.instance, active, days), now, wait)
         requests = list(
             run_requests(
                 daily.name, [asset_key(active, "image")], look.wanted, settings.chunk_days if layer.daily else 1

@@ -11,7 +11,6 @@ from typing import Self
 
 from heph_dagster.gibs.periods import NOTHING, Domain, parse_periods
 
-FIRST_WAIT = timedelta(minutes=10)
 LONGEST_WAIT = timedelta(days=1)
 _VERSION = 1
 
@@ -28,9 +27,9 @@ class Tries:
     count: int
     last: datetime
 
-    def due(self, now: datetime) -> bool:
-        """Whether it is time to ask again: after 10 minutes, then each time four times as long, a day at most."""
-        return now >= self.last + min(FIRST_WAIT * 4 ** min(self.count - 1, 8), LONGEST_WAIT)
+    def due(self, now: datetime, first_wait: timedelta) -> bool:
+        """Whether it is time to ask again: after a first wait, then each time four times as long, a day at most."""
+        return now >= self.last + min(first_wait * 4 ** min(self.count - 1, 8), LONGEST_WAIT)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,14 @@ class Arrivals:
         """The days that the server lists, in order, from the first that is wanted to one."""
         return sorted(day for day in _days(self.domain, until) if self.since is None or day >= self.since)
 
-    def look(self, days: Iterable[date], there: Collection[date], busy: Collection[date], now: datetime) -> Look:
+    def look(
+        self,
+        days: Iterable[date],
+        there: Collection[date],
+        busy: Collection[date],
+        now: datetime,
+        first_wait: timedelta,
+    ) -> Look:
         """What is to be done about days.
 
         Args:
@@ -101,9 +107,10 @@ class Arrivals:
             there: Days that are on disk.
             busy: Days that are being downloaded, or will be.
             now: The present, in UTC.
+            first_wait: How long after a day was asked for first it is asked for again, if it is not there.
         """
         lacking = [day for day in days if day not in there]
-        waiting = [day for day in lacking if self._waits(day, now, busy=day in busy)]
+        waiting = [day for day in lacking if self._waits(day, now, first_wait, busy=day in busy)]
         held = set(waiting)
         wanted = [day for day in lacking if day not in held]
         # A day that is there, or that the server has taken back, needs no record.
@@ -111,12 +118,12 @@ class Arrivals:
         tries |= {day: Tries(tries[day].count + 1 if day in tries else 1, now) for day in wanted}
         return Look(tuple(wanted), tuple(waiting), replace(self, tries=tries))
 
-    def _waits(self, day: date, now: datetime, *, busy: bool) -> bool:
+    def _waits(self, day: date, now: datetime, first_wait: timedelta, *, busy: bool) -> bool:
         tries = self.tries.get(day)
         if tries is None:
             return busy
         # A run that was lost with its machine seems to go on for ever.
-        return not tries.due(now) or (busy and now < tries.last + LONGEST_WAIT)
+        return not tries.due(now, first_wait) or (busy and now < tries.last + LONGEST_WAIT)
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ def test_one_setting_switches_automation_on(on: bool) -> None:
     definitions = build_definitions(Settings(automation=on))
     sensors = [each for each in definitions.sensors or () if each.name != "hephaestus_frames"]
     schedules = list(definitions.schedules or ())
-    assert (len(sensors), len(schedules)) == (7, 7)
+    assert (len(sensors), len(schedules)) == (8, 7)
     assert {each.default_status.value for each in (*sensors, *schedules)} == {"RUNNING" if on else "STOPPED"}
 
 

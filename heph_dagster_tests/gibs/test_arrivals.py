@@ -14,12 +14,13 @@ from heph_dagster.gibs.periods import Domain, Period, compress
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TODAY = NOW.date()
+WAIT = timedelta(minutes=10)
 DAYS = [date(2024, 4, 20) + timedelta(days=number) for number in range(8)]  # to the 27th
 LISTED = Domain(tuple(compress(DAYS)), "tag")
 
 
 def look(arrivals: Arrivals, *, there: Iterable[date] = (), busy: Iterable[date] = (), now: datetime = NOW):
-    return arrivals.look(arrivals.listed(TODAY), set(there), set(busy), now)
+    return arrivals.look(arrivals.listed(TODAY), set(there), set(busy), now, WAIT)
 
 
 def test_the_first_look_wants_the_newest_days() -> None:
