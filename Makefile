@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets up what it needs first: scripts/setup.sh.
 # ARGS goes to the tool: make test ARGS="-k grid", make lock ARGS=--upgrade.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-models dev test test-all bench lint format lock clean
+.PHONY: help setup demo demo-models dev test test-all endurance bench lint format lock clean
 
 BIN := .venv/bin
 export DAGSTER_DISABLE_TELEMETRY := yes
@@ -29,6 +29,9 @@ test: setup ## run the tests that need no network, at most 5 minutes
 test-all: setup ## run the tests that need a server, a database or a long time, at most 20 minutes
 	@$(BIN)/pytest -m slow --durations 5 $(ARGS) || { \
 		code=$$?; [ $$code -eq 5 ] || exit $$code; echo "0 passed, 0 failed"; } # 5: there are none
+
+endurance: setup ## simulate 60 days of operation: late and replaced days, outages, a daemon that is killed
+	$(BIN)/python -m heph_dagster_tests.endurance $(ARGS)
 
 bench: setup ## measure speed and memory; ONLY=acquisition for a part
 	$(BIN)/python -m benchmarks $(ONLY)

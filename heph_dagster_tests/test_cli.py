@@ -18,7 +18,7 @@ from starlette.responses import Response
 from heph_dagster.cli import main
 from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.mrf import Mosaic
-from heph_dagster_tests.conftest import DAYS, NDVI, NO_DATA, TERRA, VIIRS, earth
+from heph_dagster_tests.conftest import DAYS, FIRES, NDVI, NO_DATA, TERRA, VIIRS, earth
 from heph_dagster_tests.gibs.test_capabilities import ODD
 from heph_dagster_tests.servers import scripted
 
@@ -107,12 +107,32 @@ def test_an_archive_is_synthesized(tmp_path: Path) -> None:
 def test_a_range_runs(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEPH_GIBS_URL", gibs_url)
     monkeypatch.setenv("HEPH_LEVEL", "1")
-    report = json.loads(heph("run", "--layer", VIIRS, "--start", DAYS[0], "--end", DAYS[1], "--json").stdout)
+    (report,) = json.loads(heph("run", "--layer", VIIRS, "--start", DAYS[0], "--end", DAYS[1], "--json").stdout)
     days = ["2020-09-25", "2020-09-26"]
     assert report["done"] == {"image": days, "missing_data": days, "miscoloration": days, "edge_warping": days}
     result = heph("run", "--layer", VIIRS, "--start", "2020-09-27", code=1)
     assert "1 of 1 days failed" in result.output
     assert "is not active; add it to HEPH_LAYERS" in heph("run", "--layer", NDVI, "--start", DAYS[0], code=1).output
+
+
+def test_layers_run_together(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPH_GIBS_URL", gibs_url)
+    monkeypatch.setenv("HEPH_LEVEL", "1")
+    monkeypatch.setenv("HEPH_LAYERS", f"{NO_DATA},MODIS_Terra_Chlorophyll_A,{FIRES}")
+    reports = json.loads(heph("run", "--start", DAYS[0], "--layer", NO_DATA, "--layer", FIRES, "--json").stdout)
+    assert [report["layer"] for report in reports] == [NO_DATA, FIRES]
+    result = heph("run", "--start", "2003-01-01", code=1)
+    assert f"{FIRES} has no days from 2003-01-01" in result.output
+    assert "no layer has days in the range" in heph("run", "--start", "2001-01-01", code=1).output
+
+
+def test_a_backfill_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPH_LAYERS", f"{VIIRS},{NO_DATA}")
+    told = json.loads(heph("backfill", "--start", "2015-11-20", "--end", "2015-11-25", "--json").stdout)
+    assert told["days"] == {VIIRS: ["2015-11-24", "2015-11-25"], NO_DATA: ["2015-11-20", "2015-11-25"]}
+    result = heph("backfill", "--layer", VIIRS, "--asset", "image", "--start", "2020-01-01")
+    assert f"{VIIRS}: 2020-01-01 to 2020-01-01\nBackfill " in result.stdout
+    assert "no layer has such assets" in heph("backfill", "--asset", "x", "--start", "2020-01-01", code=1).output
 
 
 def test_serve_announces_its_address_and_stops(archive: Path) -> None:

@@ -22,6 +22,14 @@ from heph_dagster.gibs.mrf import Mosaic
 from heph_dagster.gibs.periods import compress, span_text
 from heph_dagster.settings import ActiveLayer, Settings
 
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
 
 class RecheckConfig(dg.Config):
     """Which days are asked for again."""
@@ -120,6 +128,8 @@ def replaced_day_sensor(active: ActiveLayer, settings: Settings, recheck: dg.Job
         description=f"Asks for the newest {settings.recheck_days} days of {layer.title} again: NASA replaces them.",
     )
     def replaced_days(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if context.instance.get_runs_count(dg.RunsFilter(job_name=recheck.name, statuses=UNFINISHED)):
+            return dg.SkipReason("the newest days are being asked for")
         names = sorted(context.instance.get_materialized_partitions(asset_key(active, "image")))
         days = [date.fromisoformat(name) for name in names[-settings.recheck_days :]]
         _, busy = known_days(context.instance, active, days)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.definitions.selector import (
+    PartitionRangeSelector,
+    PartitionsByAssetSelector,
+    PartitionsSelector,
+)
+from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
+from dagster._core.utils import make_new_backfill_id
 
 from heph_dagster.defs.gibs_assets import asset_key
 from heph_dagster.defs.partitions import dynamic_name
@@ -35,6 +43,8 @@ concurrency:
 
 
 DAILY_ASSETS = ("image", "missing_data", "miscoloration", "edge_warping")
+BACKFILLED = (*DAILY_ASSETS, "hue_climatology")
+"""Miscolouring needs the climatology of its days."""
 
 
 class NoDaysError(ValueError):
@@ -84,7 +94,7 @@ def run_range(
     start: date,
     end: date,
 ) -> RunReport:
-    """Materialize all daily assets of a layer for a range of days, in this process and one run.
+    """Materialize all daily assets of a layer for a range of days, in this process, in as few runs as are allowed.
 
     The no-data layer that the masks use comes along, and the climatology of hues is brought up to date with the range
     before its days are judged, each by the others. Where an image fails, the masks of the other days follow in runs of
@@ -149,6 +159,69 @@ def run_range(
     return report
 
 
+def request_backfill(
+    definitions: dg.Definitions,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    layers: Iterable[ActiveLayer],
+    names: Iterable[str],
+    start: date,
+    end: date,
+) -> tuple[str, dict[str, tuple[date, date]]]:
+    """Have the daemon materialize assets of layers over a range of days, as one backfill.
+
+    Args:
+        definitions: The code location.
+        settings: Where days come from.
+        instance: Whose daemon it is.
+        layers: The layers; one that began later has its first day instead, and one without days in the range is left.
+        names: Names of assets, as `image`; a layer that lacks one does without.
+        start: First day.
+        end: Last day, included.
+
+    Returns:
+        Identifier of the backfill, and the first and last day of each layer.
+
+    Raises:
+        NoDaysError: No layer has days in the range, or none has such an asset.
+    """
+    graph = definitions.resolve_asset_graph()
+    days: dict[str, tuple[date, date]] = {}
+    chosen: list[PartitionsByAssetSelector] = []
+    for active in layers:
+        keys = [key for name in names if graph.has(key := asset_key(active, name))]
+        try:
+            spans = _spans(settings, instance, active, start, end)
+        except NoDaysError:
+            continue
+        span = spans[0][0], spans[-1][-1]
+        if keys:
+            days[active.layer.identifier] = span
+        ranges = [PartitionRangeSelector(f"{first}", f"{last}") for first, last in spans]
+        chosen += [
+            PartitionsByAssetSelector(
+                asset_key=key, partitions=PartitionsSelector(ranges=ranges) if graph.get(key).is_partitioned else None
+            )
+            for key in keys
+        ]
+    if not chosen:
+        raise NoDaysError(f"no layer has such assets and days from {start} to {end}")
+    with partition_loading_context(dynamic_partitions_store=instance):
+        backfill = PartitionBackfill.from_partitions_by_assets(
+            make_new_backfill_id(),
+            graph,
+            datetime.now(UTC).timestamp(),
+            {},
+            instance,
+            chosen,
+            title=f"{start} to {end}",
+            description=None,
+            run_config=None,
+        )
+    instance.add_backfill(backfill)
+    return backfill.backfill_id, days
+
+
 def _spans(
     settings: Settings, instance: dg.DagsterInstance, active: ActiveLayer, start: date, end: date
 ) -> list[tuple[date, date]]:
@@ -160,7 +233,9 @@ def _spans(
         # A day has a partition once it is over.
         yesterday = datetime.now(UTC).date() - timedelta(days=1)
         first, last = max(start, layer.first_day), min(end, layer.last_day or end, yesterday)
-        spans = [(first, last)] if first <= last else []
+        most = timedelta(days=settings.chunk_days)
+        starts = (first + number * most for number in range(-(-(last - first + timedelta(days=1)) // most)))
+        spans = [(begin, min(begin + most - timedelta(days=1), last)) for begin in starts]
     else:
         periods = list_days(settings.client(), layer, active.epsg, start, end)
         days = sorted(day for period in periods for day in period.days() if start <= day <= end)

@@ -208,6 +208,9 @@ def test_a_replaced_day_alone_is_materialized(
     assert replaced()[0] == ["recheck"]
     assert replaced.run() == [True]
     assert images() == [*(f"{day}" for day in DAYS), "2020-09-26"]
+    job = replaced.definitions.resolve_job_def(f"recheck_{VIIRS}")
+    instance.create_run_for_job(job, run_config=replaced.requests[0].run_config)
+    assert replaced() == ([], "the newest days are being asked for")
     event = instance.get_latest_materialization_event(IMAGE)
     assert event is not None
     assert event.asset_materialization is not None

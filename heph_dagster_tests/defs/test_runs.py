@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from heph_dagster.anomalies.climatology import climatology_path
 from heph_dagster.anomalies.labels import PixelClass
 from heph_dagster.definitions import build_definitions
-from heph_dagster.defs.runs import DAILY_ASSETS, NoDaysError, RunReport, prepare_home, run_range
+from heph_dagster.defs.runs import DAILY_ASSETS, NoDaysError, RunReport, prepare_home, request_backfill, run_range
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import read_pixels
@@ -202,3 +203,52 @@ def test_figures_are_on_disk_as_well(run, settings: Settings) -> None:
     run(VIIRS, DAYS[0], DAYS[0])
     report = settings.data_dir / "4326" / "2020-09-25" / f"{VIIRS}.missing_data.json"
     assert json.loads(report.read_text("utf-8"))["labels"] == [0]
+
+
+def test_long_ranges_are_several_runs(settings: Settings, instance: dg.DagsterInstance) -> None:
+    told = settings.model_copy(update={"chunk_days": 1})
+    report = run_range(build_definitions(told), told, instance, told.active_layer(VIIRS), DAYS[0], DAYS[1])
+    assert len(report.run_ids) == 2
+    assert report.done["image"] == DAYS[:2]
+
+
+def test_a_backfill_covers_the_days_of_each_layer(settings: Settings, instance: dg.DagsterInstance) -> None:
+    definitions = build_definitions(settings)
+    layers = [settings.active_layer(name) for name in (VIIRS, TERRA)]
+    names = ("image", "features", "nothing")
+    identifier, days = request_backfill(
+        definitions, settings, instance, layers, names, date(2015, 11, 20), date(2015, 11, 26)
+    )
+    assert days == {
+        VIIRS: (date(2015, 11, 24), date(2015, 11, 26)),
+        TERRA: (date(2015, 11, 20), date(2015, 11, 26)),
+    }
+    backfill = instance.get_backfill(identifier)
+    assert backfill is not None
+    target = backfill.get_asset_backfill_data(definitions.resolve_asset_graph()).target_subset
+    asked = {each.asset_key.to_user_string(): each.partition_key for each in target.iterate_asset_partitions()}
+    counts = Counter(each.asset_key.to_user_string() for each in target.iterate_asset_partitions())
+    assert counts == {
+        f"gibs/{VIIRS}/image": 3,
+        f"gibs/{TERRA}/image": 7,
+        f"gibs/{VIIRS}/features": 1,
+        f"gibs/{TERRA}/features": 1,
+    }
+    assert asked[f"gibs/{VIIRS}/features"] is None
+
+
+def test_a_backfill_of_nothing_is_refused(settings: Settings, instance: dg.DagsterInstance) -> None:
+    definitions, layers = build_definitions(settings), [settings.active_layer(VIIRS)]
+    for names, year in ((("image",), 2001), (("nothing",), 2020)):
+        day = date(year, 1, 1)
+        with pytest.raises(NoDaysError, match=f"no layer has such assets and days from {day} to {day}"):
+            request_backfill(definitions, settings, instance, layers, names, day, day)
+    assert instance.get_backfills() == []
+
+
+@pytest.mark.parametrize("days", [1, 366])
+def test_a_backfill_of_days_is_cut_into_chunks(settings: Settings, days: int) -> None:
+    definitions = build_definitions(settings.model_copy(update={"chunk_days": days}))
+    for name in DAILY_ASSETS:
+        node = definitions.resolve_asset_graph().get(dg.AssetKey(["gibs", VIIRS, name]))
+        assert node.backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=days)
