@@ -27,6 +27,7 @@ test: setup ## run the tests that need no network, at most 5 minutes
 	$(BIN)/pytest -m "not slow" -n auto --maxprocesses 8 --durations 5 $(ARGS)
 
 test-all: setup ## run the tests that need a server, a database or a long time, at most 20 minutes
+	@scripts/postgresql.sh
 	@$(BIN)/pytest -m slow --durations 5 $(ARGS) || { \
 		code=$$?; [ $$code -eq 5 ] || exit $$code; echo "0 passed, 0 failed"; } # 5: there are none
 

@@ -14,7 +14,7 @@ sed '/"gdal>=/d' pyproject.toml >"$tmp/pyproject.toml"
 cat requirements/base.lock requirements/torch.lock >"$tmp/all.lock" 2>/dev/null || true
 (
   cd "$tmp" # so that no path gets into the comments
-  "$uv" pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+  "$uv" pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
     --no-header --output-file all.lock "$@" >/dev/null
 )
 

@@ -30,18 +30,6 @@ from heph_dagster.gibs.download import list_days
 from heph_dagster.gibs.periods import Period, compress
 from heph_dagster.settings import ActiveLayer, Settings
 
-_INSTANCE = """\
-# Dagster's settings for this data folder: SQLite beside this file.
-telemetry:
-  enabled: false
-concurrency:
-  pools:
-    default_limit: 2
-  runs:
-    max_concurrent_runs: 2
-"""
-
-
 DAILY_ASSETS = ("image", "missing_data", "miscoloration", "edge_warping")
 BACKFILLED = (*DAILY_ASSETS, "hue_climatology")
 """Miscolouring needs the climatology of its days."""
@@ -56,7 +44,7 @@ def prepare_home(home: Path) -> Path:
     config = home / "dagster.yaml"
     if not config.exists():
         with replacing(config) as part:
-            part.write_text(_INSTANCE, "utf-8")
+            part.write_bytes(Path(__file__).with_name("dagster.yaml").read_bytes())
     return home
 
 

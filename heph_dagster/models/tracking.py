@@ -234,7 +234,13 @@ class Tracking:
                 else:
                     info = _log_pipeline(mlflow, model, example)
             self._make(lambda: self._client.create_registered_model(name))
-            made = self._client.create_model_version(name, info.model_uri, run.id, tags=dict(tags))
+            made = self._client.create_model_version(
+                name,
+                info.model_uri,
+                run.id,
+                tags=dict(tags),
+                model_id=info.model_id,  # asked for by servers
+            )
         return Version(name, int(made.version), run.id)
 
     def champion(self, name: str) -> Version | None:

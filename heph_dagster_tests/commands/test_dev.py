@@ -47,20 +47,35 @@ def graphql(port: int, query: str, **variables: object) -> dict[str, Any]:
     return dict(reply["data"])
 
 
-def launch(paths: list[tuple[str, ...]], first: date, last: date) -> dict[str, Any]:
-    tags = {"dagster/asset_partition_range_start": f"{first}", "dagster/asset_partition_range_end": f"{last}"}
-    return {
+def span(first: date, last: date) -> dict[str, str]:
+    return {"dagster/asset_partition_range_start": f"{first}", "dagster/asset_partition_range_end": f"{last}"}
+
+
+def launched(
+    port: int, paths: list[tuple[str, ...]], tags: dict[str, str], location: str = "heph_dagster.definitions"
+) -> str:
+    params = {
         "mode": "default",
         "runConfigData": {},
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         "selector": {
             "repositoryName": "__repository__",
-            "repositoryLocationName": "heph_dagster.definitions",
+            "repositoryLocationName": location,
             "jobName": "__ASSET_JOB",
             "assetSelection": [{"path": path} for path in paths],
-            "assetCheckSelection": [],
         },
     }
+    answer = graphql(port, LAUNCH, params=params)["launchRun"]
+    assert "run" in answer, answer
+    return str(answer["run"]["runId"])
+
+
+def ended_as(port: int, run: str) -> str:
+    status = "QUEUED"
+    while status not in {"SUCCESS", "FAILURE", "CANCELED"}:
+        time.sleep(0.5)
+        status = graphql(port, STATUS, run=run)["runOrError"]["status"]
+    return status
 
 
 @pytest.mark.slow
@@ -86,12 +101,8 @@ def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tm
             assert found >= {("hephaestus", "crops"), *(("gibs", VIIRS, name) for name in names)}
             paths = [("gibs", VIIRS, "image"), ("gibs", VIIRS, "missing_data")]
             # What the UI's button sends: one run over a range, which the daemon starts.
-            run = graphql(port, LAUNCH, params=launch(paths, DAYS[0], DAYS[1]))["launchRun"]["run"]["runId"]
-            status = "QUEUED"
-            while status not in {"SUCCESS", "FAILURE", "CANCELED"}:
-                status = graphql(port, STATUS, run=run)["runOrError"]["status"]
-                time.sleep(0.5)
-            assert status == "SUCCESS"
+            run = launched(port, paths, span(DAYS[0], DAYS[1]))
+            assert ended_as(port, run) == "SUCCESS"
         finally:
             service.terminate()
             try:

@@ -1,0 +1,1 @@
+"""Tests of deploy/: its files, and its services started without containers."""
