@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
-from datetime import timedelta
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +67,84 @@ def test_a_cluster_labels_days_as_threads_do(tmp_path: Path, viirs: Layer, sched
     assert alone == together
     assert b'"missing unexpected"' in alone[0]
     assert np.frombuffer(alone[2], np.uint8).any()
+
+
+@contextmanager
+def cluster(folder: Path, count: int) -> Iterator[tuple[str, dict[str, subprocess.Popen[bytes]]]]:
+    """A scheduler and workers over TCP, started as the README says; yields its address, and the workers by name."""
+    dask = (str(Path(sys.executable).with_name("dask")),)
+    file = folder / "scheduler.json"
+    # Without nannies, who would start a worker anew.
+    commands = [("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))]
+    commands += [
+        ("worker", "--scheduler-file", str(file), "--name", f"{number}", "--nthreads", "1", "--no-nanny")
+        for number in range(count)
+    ]
+    processes = []
+    try:
+        for command in commands:
+            told = ("--host", "127.0.0.1", *(["--no-dashboard"] if command[0] == "worker" else []))
+            processes.append(subprocess.Popen([*dask, *command, *told], cwd=folder, stderr=subprocess.DEVNULL))
+            while not file.exists():
+                assert processes[0].poll() is None, "the scheduler ended"
+                time.sleep(0.05)
+        with distributed.Client(scheduler_file=str(file), set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=60)
+            yield client.scheduler.address, dict(zip(map(str, range(count)), processes[1:], strict=True))
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def kill_at_work(address: str, workers: dict[str, subprocess.Popen[bytes]], first: Path, last: Path) -> str:
+    """Kill a worker that has work, between the first result and the last; tells its name."""
+    with distributed.Client(address, set_as_default=False) as client:
+        while not last.exists():
+            names = {place: each["name"] for place, each in client.scheduler_info(n_workers=-1)["workers"].items()}
+            busy = [str(names[place]) for place, keys in client.processing().items() if keys]
+            if first.exists() and busy:
+                workers[busy[0]].kill()
+                return busy[0]
+    raise AssertionError("the run ended before a worker could be killed")
+
+
+def masks(root: Path, viirs: Layer, days: list[date], scheduler: str | None) -> dict[str, bytes]:
+    """What a run over days writes, by the file's name."""
+    settings = Settings(data_dir=root, layers=(VIIRS,), dask=scheduler)
+    tags = {"dagster/asset_partition_range_start": f"{days[0]}", "dagster/asset_partition_range_end": f"{days[-1]}"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+        assert job.execute_in_process(instance=instance, asset_selection=[KEY], tags=tags).success
+        assert instance.get_materialized_partitions(KEY) == {f"{day}" for day in days}
+    found = {}
+    for day in days:
+        for path in mosaic_path(root, EPSG, day, viirs).parent.glob("*.missing_data.*"):
+            found[f"{day} {path.name}"] = path.read_bytes()
+    return found
+
+
+@pytest.mark.slow
+def test_a_range_is_the_same_though_a_worker_is_killed(tmp_path: Path, viirs: Layer) -> None:
+    days = [FIRST + timedelta(days=number) for number in range(6)]
+    for root in (tmp_path / "alone", tmp_path / "together"):
+        for day in days:
+            image = painted(day, level=1)
+            image[200 + day.day : 280, 600:720] = 0
+            store(root, viirs, day, image)
+    serial = masks(tmp_path / "alone", viirs, days, None)
+    assert len(serial) == 3 * len(days)
+    results = [mosaic_path(tmp_path / "together", EPSG, day, viirs).with_suffix(".missing_data.json") for day in days]
+    for path in results:
+        path.unlink()  # what the world was stored with
+    with cluster(tmp_path, 2) as (address, processes), ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(kill_at_work, address, processes, results[0], results[-1])
+        together = masks(tmp_path / "together", viirs, days, address)
+        killed = killing.result()
+        assert processes.pop(killed).wait() == -signal.SIGKILL
+        (other,) = processes.values()
+        assert other.poll() is None
+    assert together == serial
 
 
 def test_a_day_that_was_replaced_is_looked_at_again(tmp_path: Path, scheduler: str) -> None:
