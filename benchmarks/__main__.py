@@ -12,7 +12,17 @@ from rich.table import Table
 
 from benchmarks.measure import Row
 
-PARTS = ("acquisition", "missing", "miscolouring", "warping", "features", "crops", "crops_loading", "models")
+PARTS = (
+    "acquisition",
+    "missing",
+    "miscolouring",
+    "warping",
+    "features",
+    "crops",
+    "crops_loading",
+    "models",
+    "operations",
+)
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 

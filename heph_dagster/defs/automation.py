@@ -14,6 +14,7 @@ from heph_dagster.settings import Settings
 
 _WAIT = timedelta(days=3)
 """How long a day waits for another layer's image of it."""
+_AGAIN = "0 0 * * *"
 
 Condition = dg.AutomationCondition[Any]
 
@@ -93,5 +94,7 @@ def _busy(chosen: dg.AssetSelection) -> Condition:
 
 
 def _once(cause: Condition) -> Condition:
-    """Holds from a cause until the asset is requested or made."""
-    return cause.since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    """Holds from a cause until the asset is requested, and where it is not made then, once a day until it is."""
+    made = dg.AutomationCondition.newly_updated()
+    again = dg.AutomationCondition.cron_tick_passed(_AGAIN)
+    return cause.since(made) & (cause | again).since(dg.AutomationCondition.newly_requested() | made)

@@ -22,16 +22,22 @@ class Days:
         self.instance = instance
         self.definitions = build_definitions(Settings(layers=layers))
         self.cursor: object = None
+        self.now = datetime.now(UTC).replace(hour=12)
 
     def made(self, layer: str, name: str, *days: str | None) -> None:
         for day in days or [None]:
             key = dg.AssetKey(["gibs", layer, *name.split("/")])
             self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=day))
 
-    def look(self) -> dict[str, list[str] | int]:
+    def look(self, later: timedelta = timedelta()) -> dict[str, list[str] | int]:
         """By asset, the days that are asked for, or 1 where it has none."""
+        self.now += later
         found = dg.evaluate_automation_conditions(
-            self.definitions, self.instance, asset_selection=dg.AssetSelection.all(), cursor=self.cursor
+            self.definitions,
+            self.instance,
+            asset_selection=dg.AssetSelection.all(),
+            cursor=self.cursor,
+            evaluation_time=self.now,
         )
         self.cursor = found.cursor
         return {
@@ -141,6 +147,21 @@ def test_masks_that_a_failed_run_skipped_are_made(days: Days) -> None:
     assert "missing_data" not in days.look()
     days.instance.report_run_failed(run)
     assert days.look()["missing_data"] == [TWO]
+
+
+def test_what_was_asked_for_and_not_made_is_asked_for_again_the_next_day(days: Days) -> None:
+    days.look()
+    days.made(VIIRS, "image", ONE)
+    assert days.look()["missing_data"] == [ONE]
+    assert days.look(timedelta(hours=11)) == {}
+    days.made(VIIRS, "edge_warping", ONE)
+    days.made(VIIRS, "features")
+    assert days.look() == {"labels": 1}
+    days.made(VIIRS, "labels")
+    assert days.look(timedelta(hours=2)) == {"missing_data": [ONE]}
+    assert days.look(timedelta(hours=2)) == {}
+    days.made(VIIRS, "missing_data", ONE)
+    assert "missing_data" not in days.look(timedelta(hours=24))
 
 
 def test_the_newest_days_wait_for_the_no_data_layer_and_older_ones_do_not(ephemeral: dg.DagsterInstance) -> None:

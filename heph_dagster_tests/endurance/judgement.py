@@ -74,7 +74,7 @@ def _verdicts(world: World, operation: Operation, days: Sequence[date]) -> list[
             parts = [ours, mosaic.data_path, *ours.parent.glob(f"{mosaic.data_path.stem}.*")]
         for path in {*parts}:
             shutil.copyfile(path, copy.with_name(path.name))
-        label_missing_data(fresh, world.layer, EPSG, day)
+        label_missing_data(fresh, world.layer, EPSG, day, None)
         label_warping(fresh, world.layer, EPSG, day)
         wrong += [
             f"{day}: {name} is not that of its image"
