@@ -6,8 +6,9 @@ import dagster as dg
 
 from heph_dagster.defs.automation import follow_sensor
 from heph_dagster.defs.checks import layer_checks
-from heph_dagster.defs.colour_assets import colour_assets
-from heph_dagster.defs.dataset_assets import dataset_assets
+from heph_dagster.defs.colour_assets import colour_assets, colour_checks
+from heph_dagster.defs.dataset_assets import dataset_assets, dataset_checks
+from heph_dagster.defs.day_checks import day_checks
 from heph_dagster.defs.gibs_assets import layer_assets
 from heph_dagster.defs.insar_assets import INSAR_ASSETS
 from heph_dagster.defs.insar_checks import INSAR_CHECKS
@@ -58,7 +59,17 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[
             *INSAR_CHECKS,
             insar_drift,
-            *(check for each in active for check in (*layer_checks(each), *prediction_checks(each, models[each]))),
+            *(
+                check
+                for each in active
+                for check in (
+                    *layer_checks(each),
+                    *day_checks(each, settings.alert_area_km2),
+                    *colour_checks(each),
+                    *dataset_checks(each),
+                    *prediction_checks(each, models[each]),
+                )
+            ),
         ],
         jobs=[*daily.values(), *recheck.values()],
         sensors=[

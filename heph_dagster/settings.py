@@ -70,6 +70,7 @@ class Settings(BaseSettings):
         daily_hour: Hour, in UTC, at which schedules run.
         chunk_days: Most days of a run; longer ranges are several.
         retrain: Learners that are trained anew each week.
+        alert_area_km2: Area of unexpected missing data from which on a day is told of.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid")
@@ -110,6 +111,7 @@ class Settings(BaseSettings):
     daily_hour: int = Field(default=12, ge=0, le=23)
     chunk_days: int = Field(default=366, ge=1)
     retrain: Annotated[tuple[str, ...], NoDecode] = ("random_forest", "softmax", "pixel_forest")
+    alert_area_km2: float = Field(default=100_000.0, ge=0, allow_inf_nan=False)
 
     @field_validator("gibs_url", mode="before")
     @classmethod

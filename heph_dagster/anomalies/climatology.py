@@ -104,6 +104,25 @@ class HueClimatology:
         rows = self._file.execute("SELECT day FROM days WHERE NOT guarded")
         return {date.fromisoformat(day) for (day,) in rows}
 
+    def check(self) -> None:
+        """Make sure that the sums can be those of the days.
+
+        Raises:
+            ClimatologyError: They cannot.
+        """
+        query = "SELECT days, presence, (SELECT COUNT(*) FROM days WHERE presence IS NOT NULL) FROM sums"
+        try:
+            days, packed, rows = self._file.execute(query).fetchone()
+            counts = _unpacked(packed)
+        except (sqlite3.DatabaseError, zlib.error, ValueError) as error:
+            raise ClimatologyError(f"{self._path} cannot be read: {error}; {_REMEDY}") from error
+        if days != rows:
+            raise ClimatologyError(f"{self._path} counts {days} days and has {rows}; {_REMEDY}")
+        if counts.min() < 0 or counts.max() > days:
+            raise ClimatologyError(
+                f"{self._path} has colours on {counts.min()} to {counts.max()} of {days} days; {_REMEDY}"
+            )
+
     def put(self, day: date, mosaic: str, present: Presence, *, guarded: bool = True) -> None:
         """Add a day, or replace what it contributed before.
 
@@ -195,7 +214,7 @@ class HueClimatology:
         # One statement: the sums and the day are of the same moment.
         query = "SELECT days, presence, (SELECT presence FROM days WHERE day = ?) FROM sums"
         days, packed, own = self._file.execute(query, (day.isoformat(),)).fetchone()
-        counts = np.frombuffer(zlib.decompress(packed), "<i4").astype(np.int32).reshape(_SHAPE)
+        counts = _unpacked(packed)
         if own is None:
             return days, counts
         bits = np.unpackbits(np.frombuffer(zlib.decompress(own), np.uint8), count=counts.size)
@@ -204,6 +223,10 @@ class HueClimatology:
 
 def _packed(counts: Counts) -> bytes:
     return zlib.compress(counts.astype("<i4").tobytes(), 1)
+
+
+def _unpacked(packed: bytes) -> Counts:
+    return np.frombuffer(zlib.decompress(packed), "<i4").astype(np.int32).reshape(_SHAPE)
 
 
 def _everywhere(counts: Counts) -> NDArray[np.float64]:

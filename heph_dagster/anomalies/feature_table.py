@@ -160,6 +160,12 @@ def read_features(path: Path) -> tuple[list[date], NDArray[np.float32]]:
     return table["day"].to_pylist(), values
 
 
+def days_not_finite(path: Path) -> list[date]:
+    """Days of a table with a value that is no finite number; the argument and errors are those of `read_features`."""
+    days, values = read_features(path)
+    return [day for day, row in zip(days, values, strict=True) if not np.isfinite(row).all()]
+
+
 def darkest_of(layer: Layer) -> int:
     """Highest value of a channel where a layer's days have no data."""
     return JPEG_BLACK if layer.format == "jpg" else 0

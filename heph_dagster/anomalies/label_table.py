@@ -19,6 +19,7 @@ from heph_dagster.errors import HephError
 from heph_dagster.files import locked
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.periods import parse_day
+from heph_dagster.gibs.verify import stored_days
 from heph_dagster.tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -185,6 +186,13 @@ def read_label_table(path: Path) -> pa.Table:
     if version != SCHEMA_VERSION:
         raise LabelTableError(f"{path} has schema version {version}, not {SCHEMA_VERSION}: {_REMEDY} again")
     return table
+
+
+def days_without_label(root: Path, layer: Layer, epsg: int) -> list[date]:
+    """Days on disk that a layer's table has no row of; the errors are those of `read_label_table`."""
+    known = set(read_label_table(labels_path(root, epsg, layer))["day"].to_pylist())
+    here = (each for each in stored_days(root) if (each.epsg, each.layer) == (epsg, layer.identifier))
+    return [each.day for each in here if each.day not in known]
 
 
 def _write(path: Path, rows: Sequence[LabelRow], *, eclipse_is_missing: bool) -> None:

@@ -77,6 +77,36 @@ def block_split(
     return result
 
 
+def leaks(split: Mapping[date, Split], gap_days: int) -> list[tuple[date, date]]:
+    """Pairs of days of different splits that are so near that one tells of the other.
+
+    Args:
+        split: Each day's split.
+        gap_days: Two days of different splits should be more than so many days apart.
+
+    Returns:
+        The earlier and the later day of each pair, in order.
+    """
+    days = sorted(split)
+    found = []
+    for number, day in enumerate(days):
+        for later in days[number + 1 :]:
+            if (later - day).days > gap_days:
+                break
+            if split[later] != split[day]:
+                found.append((day, later))
+    return found
+
+
+def lacking(rows: Iterable[SplitDay]) -> list[str]:
+    """What keeps learners from a split, in words: parts without days, or whose days are all normal or all not."""
+    kinds: dict[Split, set[bool]] = {split: set() for split in Split}
+    for row in rows:
+        kinds[row.split].add(bool(row.codes))
+    words = {frozenset(): "no days", frozenset({False}): "only normal days", frozenset({True}): "no normal days"}
+    return [f"{split} has {words[frozenset(each)]}" for split, each in kinds.items() if len(each) < 2]
+
+
 def write_split(path: Path, split: Mapping[date, Split], codes: Mapping[date, tuple[Label, ...]]) -> None:
     """Write a split and its days' labels as gibs-ml's text file, which has no code for a normal day.
 

@@ -20,6 +20,7 @@ from heph_dagster.gibs.periods import Period, add_steps
 # Daily imagery is near real time and there within hours; composites wait for science-quality data.
 _DAILY_DELAY_DAYS = 2
 _COMPOSITE_DELAY_DAYS = 30
+_NEAR_REAL_TIME = timedelta(hours=6)  # a day is over at 24:00 UTC, and its imagery there 3 to 5 hours later
 _LOOK_BACK_STEPS = 60
 _BACKFILL_DAYS = 30  # a day that was fetched later tells nothing of when it came
 _FEWEST_DAYS = 5
@@ -66,6 +67,21 @@ class Stale:
 def default_delay(layer: Layer) -> Delay:
     """The delay that is taken as usual where nothing is recorded: 2 days, or 30 for composites of several days."""
     return Delay(_DAILY_DELAY_DAYS if layer.daily else _COMPOSITE_DELAY_DAYS)
+
+
+def freshness_windows(layer: Layer) -> tuple[timedelta | None, timedelta]:
+    """How long nothing new of a layer that goes on is usual: from one day that was fetched to the next.
+
+    Args:
+        layer: The layer.
+
+    Returns:
+        When to wonder, None for composites, whose days come as they are ready; and when something is wrong: a step of
+        the layer's cadence, and its usual delay.
+    """
+    first = date(2000, 1, 1)  # of a month with 31 days and of a year with 366
+    step = (add_steps(first, layer.period, 1) or first) - first
+    return step + _NEAR_REAL_TIME if layer.daily else None, step + timedelta(days=default_delay(layer).days)
 
 
 def usual_delay(root: Path, layer: Layer, epsg: int, today: date) -> Delay:

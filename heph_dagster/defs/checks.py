@@ -1,22 +1,60 @@
-"""The asset checks of a GIBS layer's images: days that repeat earlier ones, and a layer that has stopped."""
+"""The asset checks of a GIBS layer's images: days that are damaged or repeat earlier ones, a layer that has stopped."""
 
 # No `from __future__ import annotations`: Dagster reads the types of a check function as they are.
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from heph_dagster.anomalies.frozen import check_frozen
 from heph_dagster.anomalies.stale import find_stale, usual_delay
 from heph_dagster.defs.gibs_assets import asset_key
+from heph_dagster.defs.partitions import run_days
+from heph_dagster.defs.reports import FLAGGED, bullets
 from heph_dagster.defs.resources import Gibs
+from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.client import GibsError
 from heph_dagster.gibs.download import list_days
+from heph_dagster.gibs.mrf import MosaicError
+from heph_dagster.gibs.verify import check_agreement, stored_days
 from heph_dagster.settings import ActiveLayer
 
 
 def layer_checks(active: ActiveLayer) -> list[dg.AssetChecksDefinition]:
-    """The checks of a layer's images; they warn and hold nothing up."""
-    return [_frozen(active), _stale(active)]
+    """The checks of a layer's images; all but the first warn and hold nothing up."""
+    return [_whole(active), _frozen(active), _stale(active)]
+
+
+def _whole(active: ActiveLayer) -> dg.AssetChecksDefinition:
+    layer, epsg = active
+
+    @dg.asset_check(
+        asset=asset_key(active, "image"),
+        name="whole",
+        blocking=True,
+        description="Whether mosaic, index and manifest of the run's days agree; without days, of all on disk.",
+    )
+    def whole(context: dg.AssetCheckExecutionContext, gibs: Gibs) -> dg.AssetCheckResult:
+        days = run_days(context)
+        if days is None:
+            here = stored_days(gibs.root)
+            days = [each.day for each in here if (each.epsg, each.layer) == (epsg, layer.identifier)]
+        wrong = {}
+        for day in days:
+            try:
+                check_agreement(mosaic_path(gibs.root, epsg, day, layer), epsg)
+            except (MosaicError, OSError) as error:
+                wrong[day] = error
+        return dg.AssetCheckResult(
+            passed=not wrong,
+            description=f"{len(wrong)} of {len(days)} days are damaged",
+            metadata={
+                "days": len(days),
+                FLAGGED: [str(day) for day in wrong],
+                "report": bullets(f"{day}: {error}" for day, error in wrong.items()),
+            },
+        )
+
+    return whole
 
 
 def _frozen(active: ActiveLayer) -> dg.AssetChecksDefinition:
@@ -29,18 +67,17 @@ def _frozen(active: ActiveLayer) -> dg.AssetChecksDefinition:
         description="Whether the run's days equal earlier ones on disk, byte by byte, in large parts.",
     )
     def frozen(context: dg.AssetCheckExecutionContext, gibs: Gibs) -> dg.AssetCheckResult:
-        if not (context.has_partition_key or context.has_partition_key_range):
+        days = run_days(context)
+        if days is None:
             return dg.AssetCheckResult(
                 passed=False,
                 severity=dg.AssetCheckSeverity.WARN,
                 description="No day was compared: the check compares the days of the run that makes them. "
                 "Materialize days, or run: heph check",
             )
-        days = [date.fromisoformat(key) for key in context.partition_keys]
         results = check_frozen(gibs.root, layer, epsg, days)
         flagged = [each for each in results if each.flagged]
         unreadable = [each for each in results if each.unreadable is not None]
-        lines = [f"- {each.message}" for each in [*flagged, *unreadable] or results]
         description = f"{len(flagged)} of {len(results)} days repeat an earlier one"
         return dg.AssetCheckResult(
             passed=not flagged and not unreadable,
@@ -48,12 +85,12 @@ def _frozen(active: ActiveLayer) -> dg.AssetChecksDefinition:
             description=description + (f"; {len(unreadable)} cannot be compared" if unreadable else ""),
             metadata={
                 "days": len(results),
-                "frozen_days": [str(each.day) for each in flagged],
+                FLAGGED: [str(each.day) for each in flagged],
                 "repeated_days": [str(each.repeats) for each in flagged],
                 "unreadable_days": [str(each.day) for each in unreadable],
                 "greatest_share": max(each.share for each in results),
                 "compared_with": max(len(each.compared) for each in results),
-                "report": dg.MetadataValue.md("\n".join(lines)),
+                "report": bullets(each.message for each in [*flagged, *unreadable] or results),
             },
         )
 

@@ -20,7 +20,7 @@ from heph_dagster.settings import ActiveLayer
 
 def colour_assets(active: ActiveLayer) -> list[dg.AssetsDefinition]:
     """The climatology of a layer's hues and the days judged by it; none where the catalogue does not ask for them."""
-    if not {"missing_data", "miscoloration"} <= set(active.layer.checks) or active.epsg != 4326:
+    if not _judges_colours(active):
         return []
     return [_hue_climatology(active), _miscoloration(active)]
 
@@ -55,6 +55,34 @@ def _hue_climatology(active: ActiveLayer) -> dg.AssetsDefinition:
         )
 
     return hue_climatology
+
+
+def colour_checks(active: ActiveLayer) -> list[dg.AssetChecksDefinition]:
+    """Whether a layer's climatology can be what its days add up to; without that, no day's colours are judged."""
+    if not _judges_colours(active):
+        return []
+    layer, epsg = active
+
+    @dg.asset_check(
+        asset=asset_key(active, "hue_climatology"),
+        name="consistent",
+        blocking=True,
+        description="Whether the sums of the climatology can be those of its days.",
+    )
+    def consistent(gibs: Gibs) -> dg.AssetCheckResult:
+        try:
+            with climatology.HueClimatology(climatology.climatology_path(gibs.root, epsg, layer), layer, epsg) as hues:
+                hues.check()
+                told = f"{hues.count()} days are counted"
+        except climatology.ClimatologyError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
+        return dg.AssetCheckResult(passed=True, description=told)
+
+    return [consistent]
+
+
+def _judges_colours(active: ActiveLayer) -> bool:
+    return {"missing_data", "miscoloration"} <= set(active.layer.checks) and active.epsg == 4326
 
 
 def _miscoloration(active: ActiveLayer) -> dg.AssetsDefinition:

@@ -2,14 +2,18 @@
 
 # No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
 from heph_dagster.anomalies import feature_table, label_table, splitting
-from heph_dagster.anomalies.splits import Split
+from heph_dagster.anomalies.labels import UnusableImageError
+from heph_dagster.anomalies.splits import Split, SplitDay, read_splits
 from heph_dagster.defs.automation import follow_all
 from heph_dagster.defs.gibs_assets import asset_key, group_name
+from heph_dagster.defs.reports import bullets
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.settings import ActiveLayer
 
@@ -33,9 +37,34 @@ class SplitConfig(dg.Config):
 
 def dataset_assets(active: ActiveLayer) -> list[dg.AssetsDefinition]:
     """Labels, split and features of a layer; none where the catalogue asks for no check of its days."""
-    if "missing_data" not in active.layer.checks or active.epsg != 4326:
+    if not _has_datasets(active):
         return []
     return [_labels(active), _split(active), _features(active)]
+
+
+def dataset_checks(active: ActiveLayer) -> list[dg.AssetChecksDefinition]:
+    """The check of a layer's labels; those of the split and the features come with these."""
+    if not _has_datasets(active):
+        return []
+    layer, epsg = active
+
+    @dg.asset_check(
+        asset=asset_key(active, "labels"), name="complete", description="Whether each day on disk has been judged."
+    )
+    def complete(gibs: Gibs) -> dg.AssetCheckResult:
+        days = label_table.days_without_label(gibs.root, layer, epsg)
+        return dg.AssetCheckResult(
+            passed=not days,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{len(days)} days on disk have no label: materialize the assets that judge them",
+            metadata={"days": bullets(days)},
+        )
+
+    return [complete]
+
+
+def _has_datasets(active: ActiveLayer) -> bool:
+    return "missing_data" in active.layer.checks and active.epsg == 4326
 
 
 def _labels(active: ActiveLayer) -> dg.AssetsDefinition:
@@ -81,9 +110,22 @@ def _split(active: ActiveLayer) -> dg.AssetsDefinition:
         deps=[asset_key(active, "labels")],
         group_name=group_name(active),
         code_version="1",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "no_leakage",
+                asset=asset_key(active, "split"),
+                blocking=True,
+                description="Whether no day has a neighbour in another part; by design, days at random have some.",
+            ),
+            dg.AssetCheckSpec(
+                "learnable",
+                asset=asset_key(active, "split"),
+                description="Whether each part has days, normal ones and others.",
+            ),
+        ],
         description=f"Which labelled days of {layer.title} train, validate and test, as gibs-ml's text file.",
     )
-    def split(context: dg.AssetExecutionContext, config: SplitConfig, gibs: Gibs) -> dg.MaterializeResult[None]:
+    def split(config: SplitConfig, gibs: Gibs) -> dg.MaterializeResult:  # type: ignore[type-arg]  # as models
         days = label_table.read_labels(label_table.labels_path(gibs.root, epsg, layer))
         if config.at_random:
             chosen = splitting.random_split(days, config.seed)
@@ -92,18 +134,40 @@ def _split(active: ActiveLayer) -> dg.AssetsDefinition:
         path = splitting.split_path(gibs.root, epsg, layer)
         splitting.write_split(path, chosen, days)
         counts = Counter(chosen.values())
-        if empty := [str(each) for each in Split if not counts[each]]:
-            context.log.warning("no days to %s: more days or smaller blocks make some", ", ".join(empty))
         return dg.MaterializeResult(
             metadata={
                 **{str(each): counts[each] for each in Split},
                 "left_out": len(days) - len(chosen),
                 **config.model_dump(),
                 "path": dg.MetadataValue.path(str(path)),
-            }
+            },
+            check_results=list(_split_checks(read_splits(path), config)),
         )
 
     return split
+
+
+def _split_checks(rows: list[SplitDay], config: SplitConfig) -> Iterator[dg.AssetCheckResult]:
+    """What is wrong with a split as it was written."""
+    near = splitting.leaks({row.day: row.split for row in rows}, 1 if config.at_random else config.gap_days)
+    told = f"{len(near)} pairs of days of different parts are no more than {config.gap_days} days apart"
+    if config.at_random:
+        told = f"{len(near)} pairs of neighbours are in different parts: days at random are for comparison only"
+    yield dg.AssetCheckResult(
+        check_name="no_leakage",
+        passed=config.at_random or not near,
+        description=told,
+        metadata={"pairs": bullets(f"{day} and {later}" for day, later in near)},
+    )
+    # Learners refuse such parts in words, and a young archive is no fault.
+    lacking = splitting.lacking(rows)
+    yield dg.AssetCheckResult(
+        check_name="learnable",
+        passed=not lacking,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(lacking)
+        + (": more days or smaller blocks make some" if lacking else "each part has both"),
+    )
 
 
 def _features(active: ActiveLayer) -> dg.AssetsDefinition:
@@ -116,20 +180,54 @@ def _features(active: ActiveLayer) -> dg.AssetsDefinition:
         kinds={"parquet", "opencv"},
         code_version=feature_table.VERSION,
         automation_condition=follow_all(asset_key(active, "image")),
+        check_specs=[
+            dg.AssetCheckSpec(
+                "finite",
+                asset=asset_key(active, "features"),
+                blocking=True,
+                description="Whether all values are finite numbers.",
+            ),
+            dg.AssetCheckSpec(
+                "complete",
+                asset=asset_key(active, "features"),
+                description="Whether each day on disk that shows anything has a row.",
+            ),
+        ],
         description=f"Texture (HOG) and colour (hues) of each day of {layer.title}. Adds the days on disk that are new "
         "or have changed.",
     )
-    def features(context: dg.AssetExecutionContext, gibs: Gibs) -> dg.MaterializeResult[None]:
+    def features(context: dg.AssetExecutionContext, gibs: Gibs) -> dg.MaterializeResult:  # type: ignore[type-arg]
         update = feature_table.update_features(gibs.root, layer, epsg, on_day=lambda day: context.log.info(f"{day}"))
         for day, error in update.failed.items():
             context.log.error(f"{day}: {error}")
+        path = feature_table.features_path(gibs.root, epsg, layer)
         return dg.MaterializeResult(
             metadata={
                 "days": update.days,
                 "added": [day.isoformat() for day in update.added],
                 "failed": {day.isoformat(): str(error) for day, error in update.failed.items()},
-                "path": dg.MetadataValue.path(str(feature_table.features_path(gibs.root, epsg, layer))),
-            }
+                "path": dg.MetadataValue.path(str(path)),
+            },
+            check_results=list(_feature_checks(path, update)),
         )
 
     return features
+
+
+def _feature_checks(path: Path, update: feature_table.FeatureUpdate) -> Iterator[dg.AssetCheckResult]:
+    """What is wrong with a table of features as it was written."""
+    wrong = feature_table.days_not_finite(path) if update.days else []
+    yield dg.AssetCheckResult(
+        check_name="finite",
+        passed=not wrong,
+        description=f"{len(wrong)} of {update.days} days have values that are no finite numbers",
+        metadata={"days": bullets(wrong)},
+    )
+    damaged = {day: error for day, error in update.failed.items() if not isinstance(error, UnusableImageError)}
+    yield dg.AssetCheckResult(
+        check_name="complete",
+        passed=not damaged,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(damaged)} days cannot be read and have no features",
+        metadata={"days": bullets(f"{day}: {error}" for day, error in damaged.items())},
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from heph_dagster.anomalies import missing, missing_files
+from heph_dagster.anomalies.stale import freshness_windows
 from heph_dagster.defs.automation import follow_days
 from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.reports import conclude, in_own_words, picture, work_through
@@ -68,6 +69,7 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         group_name=group_name(active),
         kinds={"gdal"},
         pool=POOL,
+        freshness_policy=_freshness(active),
         code_version="1",
         metadata={
             "layer": layer.identifier,
@@ -126,6 +128,14 @@ def fetch_images(
     with ThreadPoolExecutor() as pool:
         list(pool.map(describe, results))
     return done, failed
+
+
+def _freshness(active: ActiveLayer) -> dg.FreshnessPolicy | None:
+    """When the lack of new days is told; never of a layer that has ended."""
+    if active.layer.last_day is not None:
+        return None
+    warn, fail = freshness_windows(active.layer)
+    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn)
 
 
 def _image_metadata(fetched: FetchedDay) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from heph_dagster.defs.insar_assets import insar_key, table
+from heph_dagster.defs.reports import FLAGGED
 from heph_dagster.defs.resources import Insar
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus import frame_crops, frame_masks, shards, splits
@@ -39,7 +40,11 @@ def _of_frames(
     return dg.AssetCheckResult(
         passed=not lines,
         description=f"{len(lines)} {what} in {len(frames)} frames",
-        metadata={"frames": len(frames), "wrong": table(("frame", "what"), lines)},
+        metadata={
+            "frames": len(frames),
+            FLAGGED: sorted({str(frame) for frame, _ in lines}),
+            "wrong": table(("frame", "what"), lines),
+        },
     )
 
 

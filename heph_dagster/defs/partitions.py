@@ -36,3 +36,10 @@ def has_day(instance: dg.DagsterInstance, layer: Layer, day: date) -> bool:
     if not layer.daily:
         return instance.has_dynamic_partition(dynamic_name(layer), day.isoformat())
     return days_of(layer).has_partition_key(day.isoformat())
+
+
+def run_days(context: dg.AssetCheckExecutionContext) -> list[date] | None:
+    """The days of the run that a check is part of, None where it runs without days."""
+    if context.has_partition_key or context.has_partition_key_range:
+        return [date.fromisoformat(key) for key in context.partition_keys]
+    return None

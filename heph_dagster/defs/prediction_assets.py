@@ -10,11 +10,11 @@ import dagster as dg
 from heph_dagster.defs.automation import follow_days_once_learned
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.insar_assets import table
-from heph_dagster.defs.partitions import days_of
-from heph_dagster.defs.reports import conclude, in_own_words
+from heph_dagster.defs.partitions import days_of, run_days
+from heph_dagster.defs.reports import bullets, conclude, in_own_words
 from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.data import Task
-from heph_dagster.models.days.prediction_table import Prediction, predictions_path
+from heph_dagster.models.days.prediction_table import Prediction, days_without_prediction, predictions_path
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.drift import Shift
 from heph_dagster.settings import ActiveLayer
@@ -63,10 +63,35 @@ def prediction_assets(active: ActiveLayer, models: Sequence[dg.AssetsDefinition]
 
 
 def prediction_checks(active: ActiveLayer, models: Sequence[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
-    """Drift of what a layer's champions see and tell, by task; it warns and holds nothing up."""
+    """Drift of what a layer's champions see and tell, by task, and days untold; they warn and hold nothing up."""
     if not models:
         return []
-    return [_drift(active, task) for task in Task if str(task) in active.layer.checks]
+    tasks = [task for task in Task if str(task) in active.layer.checks]
+    return [_complete(active, tasks), *(_drift(active, task) for task in tasks)]
+
+
+def _complete(active: ActiveLayer, tasks: Sequence[Task]) -> dg.AssetChecksDefinition:
+    layer, epsg = active
+
+    @dg.asset_check(
+        asset=asset_key(active, "predictions"),
+        name="complete",
+        description="Whether a champion of each task has told of each of the run's days.",
+    )
+    def complete(context: dg.AssetCheckExecutionContext, gibs: Gibs) -> dg.AssetCheckResult:
+        days = run_days(context) or []
+        lacking = days_without_prediction(predictions_path(gibs.root, epsg, layer), days, tasks)
+        lines = [f"{day}: {', '.join(each)}" for day, each in lacking.items()]
+        untold = sorted({str(task) for each in lacking.values() for task in each})
+        return dg.AssetCheckResult(
+            passed=not lacking,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{len(lacking)} of {len(days)} days lack a prediction"
+            + (f" of {' and '.join(untold)}: is there a champion?" if untold else ""),
+            metadata={"days": len(days), "lacking": bullets(lines)},
+        )
+
+    return complete
 
 
 def _drift(active: ActiveLayer, task: Task) -> dg.AssetChecksDefinition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +15,17 @@ from heph_dagster.errors import HephError
 from heph_dagster.gibs.preview import jpeg
 from heph_dagster.gibs.raster import Image
 from heph_dagster.hephaestus.drawing import webp
+
+FLAGGED = "flagged"
+"""Metadata of a check that names what is wrong: days or frames. Each is an event of its own to whoever is told."""
+_MOST_BULLETS = 100
+
+
+def bullets(lines: Iterable[object]) -> dg.MarkdownMetadataValue:
+    """Lines as a list in the UI; of many, the first."""
+    every = [f"- {line}" for line in lines]
+    left = len(every) - _MOST_BULLETS
+    return dg.MetadataValue.md("\n".join(every[:_MOST_BULLETS] + [f"- and {left} more"] * (left > 0)))
 
 
 def picture(image: Image) -> dg.MarkdownMetadataValue:

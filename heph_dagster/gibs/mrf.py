@@ -216,6 +216,24 @@ class Mosaic:
         """Bytes of each tile of the finest level, row by row; 0 for a hole."""
         return self._index["size"][: self.layout.matrices[0][0] * self.layout.matrices[0][1]].astype(np.int64)
 
+    def check_index(self) -> int:
+        """Make sure that all tiles lie within the data, without reading them.
+
+        Returns:
+            Number of tiles of all levels.
+
+        Raises:
+            MosaicError: The index names bytes beyond the end of the data.
+        """
+        index = self._index[: self.layout.tiles]
+        used = index[index["size"] > 0]
+        if np.any(used["offset"] + used["size"] > self._end):
+            raise MosaicError(
+                f"{self.data_path} ends before its last tile: it or its index is damaged; heph verify --mend downloads "
+                "again what is lost"
+            )
+        return len(used)
+
     def tile(self, tile: Tile) -> bytes | None:
         """The bytes of a tile as they are stored, or None where the mosaic has a hole or no such tile.
 

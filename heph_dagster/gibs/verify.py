@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -135,6 +135,37 @@ def check_sound(path: Path, epsg: int, *, decode: bool = True) -> None:
         raise MosaicError(f"{path}: {damaged}; heph verify --mend downloads again what is damaged")
 
 
+def check_agreement(path: Path, epsg: int) -> None:
+    """Make sure that mosaic, index and manifest of a day agree, without reading its tiles.
+
+    Args:
+        path: The `.mrf` file.
+        epsg: Its projection.
+
+    Raises:
+        FileNotFoundError: There is none.
+        MosaicError: They do not, or the day is of another layer, day, level or box than its manifest says.
+    """
+    stored = StoredDay(epsg, parse_day(path.parent.name), path.stem, path)
+    published = Published.load(path, epsg=epsg)
+    if published is None:
+        with Mosaic(path, epsg) as mosaic:
+            if manifest_path(path) is not None:
+                raise MosaicError(_unusable_manifest(stored))
+            mosaic.check_index()
+        return
+    with published:
+        facts = published.facts
+        found = {
+            "layer": stored.layer, "epsg": str(epsg), "day": stored.day.isoformat(),
+            "window": json.dumps(asdict(published.mosaic.layout.window)),
+            "tiles": str(published.mosaic.check_index()),
+        }  # fmt: skip
+    for name, value in found.items():
+        if facts.get(name, value) != value:
+            raise MosaicError(f"{path} has the {name} {value}, but its manifest says {facts[name]}: download it again")
+
+
 def check_days(days: Iterable[StoredDay], on_day: Callable[[CheckedDay], None] = lambda _: None) -> list[CheckedDay]:
     """Check days, several at once, in the order given."""
     checked = []
@@ -210,11 +241,16 @@ def _check(stored: StoredDay, *, decode: bool) -> CheckedDay:
                 return _decode(stored, mosaic) if decode else CheckedDay(stored)
     except (MosaicError, OSError) as error:  # a disk that fails in one place has other days
         return CheckedDay(stored, unreadable=str(error))
+    return CheckedDay(stored, unreadable=_unusable_manifest(stored))
+
+
+def _unusable_manifest(stored: StoredDay) -> str:
+    """Why a manifest that is there cannot be used."""
     version = (read_facts(stored.path) or {}).get("version", MANIFEST_VERSION)
     wrong = "is damaged or belongs to another mosaic"
     if version != MANIFEST_VERSION:
         wrong = f"has schema version {version}, and this program reads {MANIFEST_VERSION}"
-    return CheckedDay(stored, unreadable=f"the manifest of {stored.path} {wrong}")
+    return f"the manifest of {stored.path} {wrong}"
 
 
 def _compare(stored: StoredDay, published: Published) -> CheckedDay:

@@ -161,3 +161,25 @@ def test_a_change_that_fails_leaves_everything_as_it_was(path: Path, climatology
         climatology.put(FIRST, None, contribution(2))
     assert sums(path) == before
     assert climatology.days() == {FIRST: "a"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("UPDATE sums SET days = 3", "counts 3 days and has 2"),
+        ("DELETE FROM days WHERE day = '2024-01-01'", "counts 2 days and has 1"),
+        ("UPDATE sums SET presence = x'00'", "cannot be read"),
+        ("UPDATE sums SET days = 1; DELETE FROM days WHERE day = '2024-01-01'", "has colours on 0 to 2 of 1 days"),
+    ],
+)
+def test_sums_that_cannot_be_those_of_the_days_are_found(
+    climatology: HueClimatology, path: Path, statement: str, reason: str
+) -> None:
+    for number in range(2):
+        climatology.put(FIRST + timedelta(days=number), "a", contribution(number))
+    climatology.check()
+    with sqlite3.connect(path) as file:
+        file.executescript(statement)
+    file.close()
+    with pytest.raises(ClimatologyError, match=f"{path.name} {reason}"):
+        climatology.check()

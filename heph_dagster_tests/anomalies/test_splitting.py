@@ -13,7 +13,7 @@ from hypothesis import given
 
 from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.splits import Split, SplitDay, read_splits, write_splits
-from heph_dagster.anomalies.splitting import block_split, random_split, write_split
+from heph_dagster.anomalies.splitting import block_split, lacking, leaks, random_split, write_split
 
 FIRST = date(2015, 11, 24)
 YEARS = [FIRST + timedelta(days=number) for number in range(3000)]
@@ -102,3 +102,28 @@ def test_a_split_is_written_as_gibs_ml_does(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == (
         b"val 2015-11-24 \ntest 2015-11-25 2 3\ntrain 2015-11-26 \ntrain 2015-11-27 \ntrain 2015-11-28 \n"
     )
+
+
+def test_pairs_of_days_that_are_too_near_leak() -> None:
+    parts = {0: Split.TRAIN, 1: Split.TRAIN, 3: Split.VAL, 7: Split.TRAIN, 8: Split.TEST}
+    split = {FIRST + timedelta(days=number): each for number, each in parts.items()}
+
+    def found(gap: int) -> list[tuple[int, int]]:
+        return [((one - FIRST).days, (other - FIRST).days) for one, other in leaks(split, gap)]
+
+    assert found(0) == []
+    assert found(1) == [(7, 8)]
+    assert found(3) == [(0, 3), (1, 3), (7, 8)]
+    assert found(4) == [(0, 3), (1, 3), (3, 7), (7, 8)]
+
+
+@given(days=SETS, seed=SEEDS, gap=st.integers(0, 9))
+def test_blocks_never_leak(days: list[date], seed: int, gap: int) -> None:
+    assert leaks(block_split(days, seed, block_days=10, gap_days=gap), gap) == []
+
+
+def test_parts_of_which_nothing_can_be_learned_are_told() -> None:
+    rows = [SplitDay(FIRST, Split.TRAIN, ()), SplitDay(FIRST + timedelta(days=1), Split.TRAIN, (Label.MISCOLOURED,))]
+    rows.append(SplitDay(FIRST + timedelta(days=9), Split.TEST, ()))
+    assert lacking(rows) == ["val has no days", "test has only normal days"]
+    assert lacking([SplitDay(FIRST, split, codes) for split in Split for codes in ((), (Label.EDGE_WARPED,))]) == []

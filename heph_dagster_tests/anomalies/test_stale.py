@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heph_dagster.anomalies.stale import Delay, default_delay, find_stale, usual_delay
+from heph_dagster.anomalies.stale import Delay, default_delay, find_stale, freshness_windows, usual_delay
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, Layer
 from heph_dagster.gibs.periods import Period
@@ -89,3 +89,9 @@ def test_the_delay_is_learned_from_the_times_of_recent_days(
     content[40 : len(content) // 2] = bytes(len(content) // 2 - 40)
     manifest.write_bytes(content)
     assert usual_delay(tmp_path, viirs, EPSG, today) == Delay(2, 0)
+
+
+@pytest.mark.parametrize(("period", "fail"), [("P8D", 38), ("P1M", 61), ("P1Y", 396)])
+def test_nothing_new_is_usual_for_a_step_and_the_usual_delay(viirs: Layer, period: str, fail: int) -> None:
+    assert freshness_windows(viirs) == (timedelta(hours=30), timedelta(days=3))
+    assert freshness_windows(viirs.model_copy(update={"period": period})) == (None, timedelta(days=fail))

@@ -52,7 +52,7 @@ def test_a_run_checks_its_days(settings: Settings, instance: dg.DagsterInstance)
     frozen = evaluation(instance, "frozen")
     assert frozen.passed
     assert values(frozen) == {
-        "days": 2, "frozen_days": [], "repeated_days": [], "unreadable_days": [], "greatest_share": 0,
+        "days": 2, "flagged": [], "repeated_days": [], "unreadable_days": [], "greatest_share": 0,
         "compared_with": 1,
         "report": "- 2020-09-25: no earlier day on disk to compare with\n- 2020-09-26 repeats none of 1 earlier days",
     }  # fmt: skip
@@ -76,7 +76,7 @@ def test_a_server_that_repeats_a_day_is_found_out(
     assert (frozen.passed, frozen.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert frozen.description == "1 of 2 days repeat an earlier one"
     found = values(frozen)
-    assert (found["frozen_days"], found["repeated_days"]) == (["2020-09-26"], ["2020-09-25"])
+    assert (found["flagged"], found["repeated_days"]) == (["2020-09-26"], ["2020-09-25"])
     assert found["greatest_share"] == pytest.approx(1)
 
 

@@ -91,8 +91,11 @@ def test_the_champion_tells_of_a_range_of_days_and_of_drift(run, instance: dg.Da
     assert first["miscoloration_model"].value == f"models:/gibs.{VIIRS}.miscoloration/1"
     assert Path(str(first["path"].value)) == tmp_path / "data" / "4326" / f"{VIIRS}.predictions"
     checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
-    assert set(checks) == {"drift_of_missing_data", "drift_of_miscoloration"}
-    assert all(each.passed for each in checks.values())
+    passed = {"complete": False, "drift_of_missing_data": True, "drift_of_miscoloration": True}
+    assert {name: each.passed for name, each in checks.items()} == passed
+    lacking = f"{len(DAYS)} of {len(DAYS)} days lack a prediction of missing_data: is there a champion?"
+    assert checks["complete"].description == lacking
+    assert str(checks["complete"].metadata["lacking"].value).startswith(f"- {DAYS[0]}: missing_data\n")
     assert "that the present champion told of are as in training." in str(checks["drift_of_miscoloration"].description)
     assert "There are too few days" in str(checks["drift_of_missing_data"].description)
 

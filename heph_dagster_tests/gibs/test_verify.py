@@ -30,7 +30,7 @@ from heph_dagster.gibs.manifest import Published
 from heph_dagster.gibs.mrf import Layout, Mosaic, MosaicError, manifest_path
 from heph_dagster.gibs.partial import PartialDay
 from heph_dagster.gibs.publish import MosaicWriter, generation_files, superseded_files
-from heph_dagster.gibs.verify import CheckedDay, check_days, check_sound, mend_days, stored_days
+from heph_dagster.gibs.verify import CheckedDay, check_agreement, check_days, check_sound, mend_days, stored_days
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import DAYS, EPSG, NDVI, TERRA, VIIRS, earth
 from heph_dagster_tests.gibs.downloading import DAY, fetch, one, tiles_of
@@ -456,3 +456,40 @@ def test_a_window_is_asked_for_by_its_box(epsg: int, level: int, data: st.DataOb
         return
     window = grid(epsg).window(level, (west, south, east, north))
     assert grid(epsg).window(level, window.request_bbox) == window
+
+
+def test_a_day_whose_files_agree_is_told_from_others_without_its_tiles(
+    server: Server, tmp_path: Path, viirs: Layer
+) -> None:
+    first, second = fetch(server[0], viirs, tmp_path / "data", *DAYS[:2])
+    overwrite(first.path, Tile(1, 0, 0))
+    check_agreement(first.path, EPSG)  # tiles are not read
+    check_agreement(archive_path(server[2], viirs), EPSG)  # there is no manifest
+    moved = tmp_path / "data" / str(EPSG) / "2020-10-01"
+    shutil.copytree(second.path.parent, moved)
+    with pytest.raises(MosaicError, match=r"has the day 2020-10-01, but its manifest says 2020-09-26"):
+        check_agreement(moved / second.path.name, EPSG)
+    with Mosaic(second.path, EPSG) as mosaic:
+        index = mosaic.data_path.with_suffix(".idx")
+        content = index.read_bytes()
+        index.write_bytes(bytes(16) + content[16:])
+    with pytest.raises(MosaicError, match=r"has the tiles 5, but its manifest says 6"):
+        check_agreement(second.path, EPSG)
+    index.write_bytes(content)
+    mosaic.data_path.write_bytes(mosaic.data_path.read_bytes()[:-1])
+    with pytest.raises(MosaicError, match="ends before its last tile"):
+        check_agreement(second.path, EPSG)
+    with pytest.raises(FileNotFoundError):
+        check_agreement(archive_path(tmp_path / "none", viirs), EPSG)
+
+
+def test_a_day_of_another_level_than_its_manifest_says_does_not_agree(
+    server: Server, tmp_path: Path, viirs: Layer
+) -> None:
+    (fine,), (coarse,) = (fetch(server[0], viirs, tmp_path / f"{level}", level=level) for level in (1, 0))
+    manifest = manifest_path(coarse.path)
+    table = pq.read_table(manifest)
+    facts = pq.read_table(manifest_path(fine.path)).schema.metadata
+    pq.write_table(table.replace_schema_metadata({**facts, b"tiles": b"2"}), manifest)
+    with pytest.raises(MosaicError, match=r'has the window .*"level": 0.*, but its manifest says .*"level": 1'):
+        check_agreement(coarse.path, EPSG)

@@ -79,6 +79,14 @@ def read_predictions(folder: Path) -> list[Prediction]:
     return [each for path in sorted(folder.glob(_FILES)) for each in _read(path)]
 
 
+def days_without_prediction(folder: Path, days: Iterable[date], tasks: Iterable[Task]) -> dict[date, list[Task]]:
+    """Which tasks a table tells nothing of, by day; days that have all of them are left out."""
+    wanted = list(tasks)
+    told = {(each.day, each.task) for each in read_predictions(folder)}
+    lacking = {day: [task for task in wanted if (day, task) not in told] for day in sorted(set(days))}
+    return {day: each for day, each in lacking.items() if each}
+
+
 def _table(rows: list[Prediction]) -> pa.Table:
     import pyarrow as pa
 

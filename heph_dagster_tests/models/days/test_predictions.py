@@ -14,7 +14,13 @@ from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.models import drift
 from heph_dagster.models.days.classical import ForestParameters
 from heph_dagster.models.days.data import Task
-from heph_dagster.models.days.prediction_table import Prediction, predictions_path, read_predictions, write_predictions
+from heph_dagster.models.days.prediction_table import (
+    Prediction,
+    days_without_prediction,
+    predictions_path,
+    read_predictions,
+    write_predictions,
+)
 from heph_dagster.models.days.predictions import _of_season, find_drift, predict_days
 from heph_dagster.models.days.source import LayerDays
 from heph_dagster.models.days.training import Training, train_days
@@ -40,6 +46,13 @@ def test_a_table_has_the_last_word_on_each_day(tmp_path: Path) -> None:
     assert found == [told(days[0], 0.2), told(days[1], 0.7, 2), told(days[2], 0.2), told(days[3], 0.2)]
     assert [each.positive for each in found] == [False, True, False, False]
     assert sorted(path.name for path in folder.glob("*")) == ["2024-01.parquet", "2024-02.parquet"]
+
+
+def test_days_that_a_table_does_not_tell_all_of_are_found(tmp_path: Path) -> None:
+    days = [date(2024, 1, 30) + timedelta(days=number) for number in range(3)]
+    write_predictions(tmp_path, [told(day, 0.2) for day in days[:2]])
+    assert days_without_prediction(tmp_path, days, [TASK]) == {days[2]: [TASK]}
+    assert days_without_prediction(tmp_path, days[:1], Task) == {days[0]: [Task.MISSING_DATA]}
 
 
 @pytest.fixture(scope="module")
