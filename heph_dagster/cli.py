@@ -6,6 +6,7 @@ import click
 
 from heph_dagster import __version__
 from heph_dagster.commands.adopt import adopt
+from heph_dagster.commands.alert import alert
 from heph_dagster.commands.archive import archive, serve
 from heph_dagster.commands.backfill import backfill
 from heph_dagster.commands.check import check
@@ -32,8 +33,8 @@ def main() -> None:
 
 
 for command in (
-    adopt, archive, backfill, check, days, demo, demo_models, dev, download, export, insar, label, labels, layers,
-    prune, run, segment, serve, train, verify,
+    adopt, alert, archive, backfill, check, days, demo, demo_models, dev, download, export, insar, label, labels,
+    layers, prune, run, segment, serve, train, verify,
 ):  # fmt: skip
     main.add_command(command)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from heph_dagster.defs.alert_sensors import alert_sensors
 from heph_dagster.defs.automation import follow_sensor
 from heph_dagster.defs.checks import layer_checks
 from heph_dagster.defs.colour_assets import colour_assets, colour_checks
@@ -76,6 +77,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             frame_sensor,
             follow_sensor(settings),
             lost_run_sensor(settings),
+            *alert_sensors(settings),
             *(new_day_sensor(each, settings, daily[each]) for each in active),
             *(replaced_day_sensor(each, settings, recheck[each]) for each in active if settings.recheck_days),
         ],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,6 +22,7 @@ from heph_dagster.gibs.catalogue import Catalogue, Layer, load_catalogue
 from heph_dagster.gibs.gdal_documents import GIBS_URL
 
 if TYPE_CHECKING:
+    from heph_dagster.alerts.alert import Channel
     from heph_dagster.gibs.client import GibsClient
 
 SETTINGS_FILE = "heph.toml"
@@ -28,6 +30,8 @@ CATALOGUE_FILE = "layers.toml"
 MLFLOW_STORE = "mlflow.db"
 _ADDRESS = r"^https?://\S+$"
 _SHA256 = r"^[0-9a-f]{64}$"
+_MAILS = r"^[\x21-\x2b\x2d-\x7e]+@[\x21-\x2b\x2d-\x7e]+(, *[\x21-\x2b\x2d-\x7e]+@[\x21-\x2b\x2d-\x7e]+)*$"
+_MAIL_SERVER = r"^smtps?://([^\s/@]+@)?[^\s/@:]+(:[0-9]{1,4}|:[1-5][0-9]{4})?/?$"
 
 
 class ActiveLayer(NamedTuple):
@@ -71,9 +75,15 @@ class Settings(BaseSettings):
         chunk_days: Most days of a run; longer ranges are several.
         retrain: Learners that are trained anew each week.
         alert_area_km2: Area of unexpected missing data from which on a day is told of.
+        alert_webhook: Address that alerts are posted to; a secret.
+        alert_webhook_format: `json` or `slack`; by default `slack` at Slack's address, else `json`.
+        alert_email: Addresses that get alerts, separated by commas.
+        alert_smtp: The mail server, `smtp://user:password@host:port` or `smtps://...`; a secret.
+        dagster_url: Address of the Dagster UI, for links.
     """
 
-    model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid")
+    # A wrong value is not repeated in the error: it may be a secret, also under a name that was spelt wrongly.
+    model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid", hide_input_in_errors=True)
 
     data_dir: Path = Path("data")
     layers: Annotated[tuple[str, ...], NoDecode] = (
@@ -112,11 +122,24 @@ class Settings(BaseSettings):
     chunk_days: int = Field(default=366, ge=1)
     retrain: Annotated[tuple[str, ...], NoDecode] = ("random_forest", "softmax", "pixel_forest")
     alert_area_km2: float = Field(default=100_000.0, ge=0, allow_inf_nan=False)
+    alert_webhook: SecretStr | None = None
+    alert_webhook_format: Literal["json", "slack"] | None = None
+    alert_email: str | None = Field(default=None, pattern=_MAILS)
+    alert_smtp: SecretStr = SecretStr("smtp://127.0.0.1")
+    dagster_url: str = Field(default="http://127.0.0.1:3000", pattern=_ADDRESS)
 
-    @field_validator("gibs_url", mode="before")
+    @field_validator("gibs_url", "dagster_url", mode="before")
     @classmethod
     def _without_slash(cls, value: Any) -> Any:
         return value.rstrip("/") if isinstance(value, str) else value
+
+    @field_validator("alert_webhook", "alert_smtp")
+    @classmethod
+    def _address(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        form = _ADDRESS if info.field_name == "alert_webhook" else _MAIL_SERVER
+        if value is not None and not re.fullmatch(form, value.get_secret_value()):
+            raise ValueError(f"should match {form}")
+        return value
 
     @field_validator("layers", "retrain", mode="before")
     @classmethod
@@ -180,6 +203,20 @@ class Settings(BaseSettings):
         return GibsClient(
             self.gibs_url, endpoint or self.endpoint, connections=connections or self.connections, access=self.access
         )
+
+    def alert_channels(self) -> list[Channel]:
+        """The ways by which alerts are sent: the log, and the webhook and e-mail where they are set."""
+        from heph_dagster.alerts.log import Log
+        from heph_dagster.alerts.mail import Mail
+        from heph_dagster.alerts.webhook import Webhook
+
+        channels: list[Channel] = [Log()]
+        if self.alert_webhook is not None:
+            channels.append(Webhook(self.alert_webhook.get_secret_value(), self.access, self.alert_webhook_format))
+        if self.alert_email is not None:
+            recipients = tuple(each.strip() for each in self.alert_email.split(","))
+            channels.append(Mail(self.alert_smtp.get_secret_value(), recipients, self.access))
+        return channels
 
     def catalogue(self) -> Catalogue:
         """The shipped layers and those of the data folder."""

@@ -13,6 +13,7 @@ from heph_dagster.anomalies.labels import Label
 from heph_dagster.anomalies.missing_files import overlay
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
+from heph_dagster.gibs.mrf import MosaicError
 from heph_dagster.gibs.periods import parse_day
 from heph_dagster.gibs.preview import SIZE, jpeg, thumbnail
 from heph_dagster.gibs.raster import RasterError, read_pixels
@@ -101,7 +102,7 @@ def picture(root: Path, layer: Layer, epsg: int, method: str, day: date) -> byte
         image = thumbnail(mosaic)
         if mask.exists():
             image = overlay(image, read_pixels(mask, SIZE))
-    except (RasterError, OSError):
+    except (RasterError, MosaicError, OSError):
         return None
     return jpeg(image)
 

@@ -136,7 +136,15 @@ def test_loading_imports_nothing_heavy() -> None:
 
 
 def test_the_library_rooms_know_nothing_of_dagster() -> None:
-    modules = ("anomalies.missing", "gibs.client", "gibs.server", "gibs.synthetic.archive")
+    modules = (
+        "alerts.outbox",
+        "alerts.mail",
+        "alerts.webhook",
+        "anomalies.missing",
+        "gibs.client",
+        "gibs.server",
+        "gibs.synthetic.archive",
+    )
     imports = ", ".join(f"heph_dagster.{module}" for module in modules)
     code = f"import sys, {imports}; print('dagster' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
