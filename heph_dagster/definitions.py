@@ -16,6 +16,7 @@ from heph_dagster.defs.insar_checks import INSAR_CHECKS
 from heph_dagster.defs.insar_model_assets import INSAR_MODEL_ASSETS
 from heph_dagster.defs.insar_partitions import frame_sensor
 from heph_dagster.defs.insar_prediction_assets import insar_drift, insar_predictions
+from heph_dagster.defs.insar_sensors import insar_sensors
 from heph_dagster.defs.lost_runs import lost_run_sensor
 from heph_dagster.defs.mask_model_assets import mask_model_assets
 from heph_dagster.defs.model_assets import model_assets
@@ -75,6 +76,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         jobs=[*daily.values(), *recheck.values()],
         sensors=[
             frame_sensor,
+            *insar_sensors(settings),
             follow_sensor(settings),
             lost_run_sensor(settings),
             *alert_sensors(settings),

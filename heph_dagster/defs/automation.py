@@ -46,16 +46,25 @@ def follow_days(image: dg.AssetKey, *, needed: dg.AssetKey | None = None, late: 
     return _once(_updated(images) | _first()) & ~lacking & ~_busy(images)
 
 
-def follow_days_once_learned(image: dg.AssetKey, models: dg.AssetSelection) -> Condition:
-    """A day is made when its image is new and there is a model; a new model makes no day anew.
+def follow_frames(*parents: dg.AssetKey) -> Condition:
+    """A frame is made when any of its parents is new, and where it lacks when this condition is first looked at.
 
     Args:
-        image: Asset of the same days.
+        parents: Assets of the same frames, or of all frames together.
+    """
+    chosen = dg.AssetSelection.assets(*parents)
+    return _once(_updated(chosen) | _first()) & ~_lacking(chosen) & ~_busy(chosen)
+
+
+def follow_once_learned(parent: dg.AssetKey, models: dg.AssetSelection) -> Condition:
+    """A day or frame is told of when its parent is new and there is a model; a new model makes none anew.
+
+    Args:
+        parent: Asset of the same days or frames.
         models: Those that learn.
     """
-    chosen = dg.AssetSelection.assets(image)
-    learned = dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing()).allow(models)
-    return _once(_updated(chosen) & learned) & ~_lacking(chosen) & ~_busy(chosen)
+    chosen = dg.AssetSelection.assets(parent)
+    return _once(_updated(chosen) & _any_made(models)) & ~_lacking(chosen) & ~_busy(chosen)
 
 
 def follow_all(*parents: dg.AssetKey) -> Condition:
@@ -67,8 +76,11 @@ def follow_all(*parents: dg.AssetKey) -> Condition:
         parents: Assets of days.
     """
     chosen = dg.AssetSelection.assets(*parents)
-    made = dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing()).allow(chosen)
-    return _once(_updated(chosen) | (_first() & made)) & ~_busy(chosen)
+    return _once(_updated(chosen) | (_first() & _any_made(chosen))) & ~_busy(chosen)
+
+
+def _any_made(chosen: dg.AssetSelection) -> Condition:
+    return dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing()).allow(chosen)
 
 
 def _first() -> Condition:

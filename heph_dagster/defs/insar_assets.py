@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from heph_dagster.defs.automation import follow_all, follow_frames
 from heph_dagster.defs.insar_partitions import FRAMES, add_frames
 from heph_dagster.defs.reports import in_own_words, picture, plot, work_through
 from heph_dagster.defs.resources import Insar
@@ -145,6 +146,7 @@ def interferograms(context: dg.AssetExecutionContext, insar: Insar) -> None:
     partitions_def=FRAMES,
     backfill_policy=dg.BackfillPolicy.single_run(),
     deps=[insar_key("annotations"), insar_key("interferograms")],
+    automation_condition=follow_frames(insar_key("annotations"), insar_key("interferograms")),
     group_name=GROUP,
     kinds={"opencv"},
     code_version="1",
@@ -172,6 +174,7 @@ def masks(context: dg.AssetExecutionContext, insar: Insar) -> None:
     partitions_def=FRAMES,
     backfill_policy=dg.BackfillPolicy.single_run(),
     deps=[insar_key("annotations"), insar_key("interferograms")],
+    automation_condition=follow_frames(insar_key("annotations"), insar_key("interferograms")),
     group_name=GROUP,
     kinds={"parquet", "opencv"},
     code_version=frame_crops.VERSION,
@@ -204,6 +207,7 @@ def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) 
 @dg.asset(
     key=insar_key("split"),
     deps=[insar_key("crops")],
+    automation_condition=follow_all(insar_key("crops")),
     group_name=GROUP,
     kinds={"parquet"},
     code_version="1",

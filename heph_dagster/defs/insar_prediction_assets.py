@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from heph_dagster.defs.automation import follow_once_learned
 from heph_dagster.defs.insar_assets import GROUP, insar_key, table, work_through_frames
 from heph_dagster.defs.insar_partitions import FRAMES
 from heph_dagster.defs.prediction_assets import drift_result
@@ -28,6 +29,7 @@ def insar_predictions(learners: list[dg.AssetKey]) -> dg.AssetsDefinition:
         partitions_def=FRAMES,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[insar_key("interferograms"), *learners],
+        automation_condition=follow_once_learned(insar_key("interferograms"), dg.AssetSelection.assets(*learners)),
         group_name=GROUP,
         kinds={"parquet", "mlflow"},
         code_version="1",

@@ -15,7 +15,7 @@ from heph_dagster.defs.partitions import days_of, dynamic_name
 from heph_dagster.defs.reports import failure_of
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.archive import mosaic_path
-from heph_dagster.gibs.arrivals import Arrivals, Look
+from heph_dagster.gibs.arrivals import Arrivals, Known, Look
 from heph_dagster.gibs.client import GibsError
 from heph_dagster.gibs.download import list_domain
 from heph_dagster.gibs.mrf import Mosaic
@@ -95,7 +95,7 @@ def new_day_sensor(active: ActiveLayer, settings: Settings, daily: UnresolvedAss
         if not layer.daily:
             context.instance.add_dynamic_partitions(dynamic_name(layer), [f"{day}" for day in days])
         wait = 2 * timedelta(seconds=settings.look_seconds)
-        look = arrivals.look(days, *known_days(context.instance, active, days), now, wait)
+        look = arrivals.look(days, known_days(context.instance, active, days), now, wait)
         requests = list(
             run_requests(
                 daily.name, [asset_key(active, "image")], look.wanted, settings.chunk_days if layer.daily else 1
@@ -132,7 +132,7 @@ def replaced_day_sensor(active: ActiveLayer, settings: Settings, recheck: dg.Job
             return dg.SkipReason("the newest days are being asked for")
         names = sorted(context.instance.get_materialized_partitions(asset_key(active, "image")))
         days = [date.fromisoformat(name) for name in names[-settings.recheck_days :]]
-        _, busy = known_days(context.instance, active, days)
+        busy = known_days(context.instance, active, days).busy
         again = [f"{day}" for day in days if day not in busy]
         if not again:
             return dg.SkipReason("no day is there yet" if not days else f"{span_text(days)} are being fetched")
@@ -149,14 +149,17 @@ def _status(settings: Settings) -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED
 
 
-def known_days(instance: dg.DagsterInstance, active: ActiveLayer, days: Sequence[date]) -> tuple[set[date], set[date]]:
-    """Which of some days a layer's images are there of, and which a run is at or will be."""
+def known_days(instance: dg.DagsterInstance, active: ActiveLayer, days: Sequence[date]) -> Known:
+    """What Dagster knows of days of a layer's images."""
     key = asset_key(active, "image")
     names = instance.get_materialized_partitions(key)
     there = {day for day in days if f"{day}" in names}
     status = instance.get_status_by_partition(key, [f"{day}" for day in days], days_of(active.layer)) or {}
-    busy = {date.fromisoformat(name) for name, each in status.items() if each == AssetPartitionStatus.IN_PROGRESS}
-    return there, busy
+    busy, failed = (
+        {date.fromisoformat(name) for name, each in status.items() if each == wanted}
+        for wanted in (AssetPartitionStatus.IN_PROGRESS, AssetPartitionStatus.FAILED)
+    )
+    return Known(there, busy, failed)
 
 
 def run_requests(job: str, keys: Sequence[dg.AssetKey], days: Iterable[date], most: int) -> Iterator[dg.RunRequest]:
@@ -182,9 +185,11 @@ def run_requests(job: str, keys: Sequence[dg.AssetKey], days: Iterable[date], mo
 
 
 def _why_none(days: Sequence[date], look: Look) -> str:
-    if not days:
-        return f"the server lists no day from {look.arrivals.since} on"
-    listed = f"the server lists {len(days)} days from {look.arrivals.since} on, the last of them {days[-1]}"
+    since = look.arrivals.since
+    listed = [day for day in days if since is None or day >= since]
+    told = f"the server lists {len(listed)} days from {since} on" + (
+        f", the last of them {listed[-1]}" if listed else ""
+    )
     if look.waiting:
-        return f"{listed}; {span_text(look.waiting)} are being fetched, or failed and are tried again later"
-    return f"{listed}; all of them are there"
+        return f"{told}; {span_text(look.waiting)} are being fetched, or failed and are tried again later"
+    return f"{told}; all of them are there"

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from heph_dagster.defs.automation import follow_days_once_learned
+from heph_dagster.defs.automation import follow_once_learned
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.insar_assets import table
 from heph_dagster.defs.partitions import days_of, run_days
@@ -39,7 +39,7 @@ def prediction_assets(active: ActiveLayer, models: Sequence[dg.AssetsDefinition]
         group_name=group_name(active),
         kinds={"parquet", "mlflow"},
         code_version="1",
-        automation_condition=follow_days_once_learned(
+        automation_condition=follow_once_learned(
             asset_key(active, "image"), dg.AssetSelection.assets(*(each.key for each in models))
         ),
         description=f"What the champion of each task tells of a day of {layer.title}, with its version.",

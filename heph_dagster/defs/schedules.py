@@ -76,9 +76,9 @@ def _daily(active: ActiveLayer, settings: Settings, daily: UnresolvedAssetJobDef
         day = context.scheduled_execution_time.date() - timedelta(days=1)
         if not days_of(layer).has_partition_key(f"{day}"):
             return dg.SkipReason(f"{layer.identifier} has no {day}")
-        there, busy = known_days(context.instance, active, [day])
-        if there or busy:
-            return dg.SkipReason(f"{day} is there already" if there else f"{day} is being fetched")
+        known = known_days(context.instance, active, [day])
+        if known.there or known.busy:
+            return dg.SkipReason(f"{day} is there already" if known.there else f"{day} is being fetched")
         try:
             listed = any(day in period.days() for period in list_days(gibs.client(), layer, epsg, day, day))
         except GibsError as error:

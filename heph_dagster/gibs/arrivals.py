@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import takewhile
@@ -89,28 +90,21 @@ class Arrivals:
         return replace(self, domain=domain, since=min([*listed, today - timedelta(days=newest)]))
 
     def listed(self, until: date) -> list[date]:
-        """The days that the server lists, in order, from the first that is wanted to one."""
-        return sorted(day for day in _days(self.domain, until) if self.since is None or day >= self.since)
+        """All days up to one that the server lists, in order."""
+        return sorted(_days(self.domain, until))
 
-    def look(
-        self,
-        days: Iterable[date],
-        there: Collection[date],
-        busy: Collection[date],
-        now: datetime,
-        first_wait: timedelta,
-    ) -> Look:
+    def look(self, days: Iterable[date], known: Known, now: datetime, first_wait: timedelta) -> Look:
         """What is to be done about days.
 
         Args:
-            days: That the server lists.
-            there: Days that are on disk.
-            busy: Days that are being downloaded, or will be.
+            days: That the server lists. Those before the first that is wanted are left, but for those that failed.
+            known: What is known of them.
             now: The present, in UTC.
             first_wait: How long after a day was asked for first it is asked for again, if it is not there.
         """
-        lacking = [day for day in days if day not in there]
-        waiting = [day for day in lacking if self._waits(day, now, first_wait, busy=day in busy)]
+        watched = (day for day in days if self.since is None or day >= self.since or day in known.failed)
+        lacking = [day for day in watched if day not in known.there]
+        waiting = [day for day in lacking if self._waits(day, now, first_wait, busy=day in known.busy)]
         held = set(waiting)
         wanted = [day for day in lacking if day not in held]
         # A day that is there, or that the server has taken back, needs no record.
@@ -124,6 +118,21 @@ class Arrivals:
             return busy
         # A run that was lost with its machine seems to go on for ever.
         return not tries.due(now, first_wait) or (busy and now < tries.last + LONGEST_WAIT)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of days.
+
+    Attributes:
+        there: Those on disk.
+        busy: Those that are being downloaded, or will be.
+        failed: Those whose last download failed.
+    """
+
+    there: AbstractSet[date]
+    busy: AbstractSet[date]
+    failed: AbstractSet[date]
 
 
 @dataclass(frozen=True)

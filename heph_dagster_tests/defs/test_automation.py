@@ -174,3 +174,40 @@ def test_the_newest_days_wait_for_the_no_data_layer_and_older_ones_do_not(epheme
     assert days.look()["missing_data"] == [yesterday]
     days.made(NO_DATA, "image", ONE)
     assert days.look()["missing_data"] == [ONE]
+
+
+def test_frames_follow_their_annotations_and_interferograms(ephemeral: dg.DagsterInstance) -> None:
+    days = Days(ephemeral)
+    one, two = "124D_05291_081406", "001A_00000_010101"
+    ephemeral.add_dynamic_partitions("hephaestus_frames", [one, two])
+
+    def made(name: str, *frames: str | None) -> None:
+        for frame in frames or [None]:
+            key = dg.AssetKey(["hephaestus", *name.split("/")])
+            ephemeral.report_runless_asset_event(dg.AssetMaterialization(key, partition=frame))
+
+    def look() -> dict[str, object]:
+        found = dg.evaluate_automation_conditions(
+            days.definitions, ephemeral, asset_selection=dg.AssetSelection.all(), cursor=days.cursor
+        )
+        days.cursor = found.cursor
+        keys = list(days.definitions.resolve_asset_graph().get_all_asset_keys())
+        return {
+            each.path[-1]: sorted(filter(None, found.get_requested_partitions(each))) or found.get_num_requested(each)
+            for each in keys
+            if found.get_num_requested(each)
+        }
+
+    assert look() == {}
+    made("interferograms", one)
+    assert look() == {}  # there are no annotations
+    made("annotations")
+    assert look() == {"masks": [one], "crops": [one]}
+    made("masks", one)
+    made("crops", one)
+    assert look() == {"split": 1}
+    made("split")
+    made("models/classifier")
+    assert look() == {}
+    made("interferograms", two)
+    assert look() == {"masks": [two], "crops": [two], "predictions": [two]}

@@ -15,10 +15,10 @@ from starlette.responses import Response
 from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.archive import mosaic_path, write_day
-from heph_dagster.gibs.catalogue import Catalogue
+from heph_dagster.gibs.catalogue import Catalogue, load_catalogue
 from heph_dagster.gibs.server import running_server
 from heph_dagster.settings import Settings
-from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL, NDVI, NDVI_DAYS, VIIRS, earth
+from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL, NDVI, NDVI_DAYS, NO_DATA, TERRA, VIIRS, earth
 from heph_dagster_tests.servers import counted, scripted
 
 IMAGE = dg.AssetKey(["gibs", VIIRS, "image"])
@@ -142,6 +142,25 @@ def test_a_day_that_comes_late_is_fetched(
     assert f"{LATE}" in there(instance)
 
 
+def test_a_day_of_a_backfill_that_failed_is_tried_again_alone(
+    look, server: tuple[Path, str], instance: dg.DagsterInstance
+) -> None:
+    root, url = server
+    shutil.move(root / "4326" / "2020-09-26", root / "lost")
+    new = look(settings(url, watch_from=DAYS[2]))
+    job = new.definitions.resolve_implicit_global_asset_job_def()
+    tags = {"dagster/asset_partition_range_start": "2020-09-25", "dagster/asset_partition_range_end": "2020-09-26"}
+    result = job.execute_in_process(instance=instance, asset_selection=[IMAGE, MASK], tags=tags, raise_on_error=False)
+    assert not result.success
+    assert there(instance) == {"2020-09-25"}
+    assert instance.get_materialized_partitions(MASK) == set()
+    assert new()[0] == ["2020-09-28"]  # the server does not have the other
+    shutil.move(root / "lost", root / "4326" / "2020-09-26")
+    with running_server(root, load_catalogue()) as again:
+        new.go_to(settings(again, watch_from=DAYS[2]))
+        assert new()[0] == ["2020-09-26"]
+
+
 def test_long_ranges_are_several_runs(look, server: tuple[Path, str]) -> None:
     assert look(settings(server[1], chunk_days=1))()[0] == [f"{day}" for day in DAYS]
 
@@ -242,10 +261,15 @@ def test_a_recheck_that_fails_names_the_day(look, server: tuple[Path, str], inst
 @pytest.mark.parametrize("on", [False, True])
 def test_one_setting_switches_automation_on(on: bool) -> None:
     definitions = build_definitions(Settings(automation=on))
-    sensors = [each for each in definitions.sensors or () if each.name != "hephaestus_frames"]
+    sensors = {each.name: each for each in definitions.sensors or () if each.name != "hephaestus_frames"}
     schedules = list(definitions.schedules or ())
-    assert (len(sensors), len(schedules)) == (8, 7)
-    assert {each.default_status.value for each in (*sensors, *schedules)} == {"RUNNING" if on else "STOPPED"}
+    layers = (VIIRS, TERRA, NO_DATA)
+    assert sensors.keys() == {
+        *(f"{what}_days_{layer}" for what in ("new", "replaced") for layer in layers),
+        *("follow", "lost_runs", "alerts", "alerts_of_failed_runs", "hephaestus_annotations", "hephaestus_raw"),
+    }
+    assert len(schedules) == 7
+    assert {each.default_status.value for each in (*sensors.values(), *schedules)} == {"RUNNING" if on else "STOPPED"}
 
 
 def test_rechecks_can_be_left_out() -> None:

@@ -21,11 +21,13 @@ from heph_dagster.defs.runs import instance_at
 from heph_dagster.settings import Settings
 from heph_dagster_tests.endurance.judgement import judge
 from heph_dagster_tests.endurance.operation import Operation
+from heph_dagster_tests.endurance.webhook import Webhook
 from heph_dagster_tests.endurance.world import LEVEL, World, days_from, plan
 
 LAYER = "VIIRS_SNPP_CorrectedReflectance_TrueColor"
 FIRST = date(2023, 3, 1)
 HISTORY = 50
+_FEWEST = 30
 _SETTLE_SECONDS = 900
 
 
@@ -37,6 +39,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder that is left to be looked at")
     told = parser.parse_args()
+    if told.days < _FEWEST:
+        parser.error(f"--days must be {_FEWEST} or more, for all that happens")
     root = (told.keep or Path(tempfile.mkdtemp(prefix="endurance-"))).absolute()
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -58,11 +62,13 @@ def _run(root: Path, count: int, seconds: float, seed: int) -> int:
     _say(started, f"made {len(history) + len(days)} days")
     for day in history:
         world.publish(day)
-    with world.serving() as url:
+    webhook = Webhook()
+    with world.serving() as url, webhook.listening() as hook:
         variables = {
             "HEPH_DATA_DIR": str(data), "HEPH_GIBS_URL": url, "HEPH_LEVEL": f"{LEVEL}", "HEPH_LAYERS": LAYER,
             "HEPH_AUTOMATION": "true", "HEPH_WATCH_FROM": f"{days[0]}", "HEPH_LOOK_SECONDS": "5",
-            "HEPH_RECHECK_HOURS": f"{3 * seconds / 3600}", "HEPH_RECHECK_DAYS": "12",
+            "HEPH_RECHECK_HOURS": f"{3 * seconds / 3600}", "HEPH_RECHECK_DAYS": "12", "HEPH_ALERT_WEBHOOK": hook,
+            "HEPH_ALERT_AREA_KM2": "0",
         }  # fmt: skip
         os.environ.update(variables)
         settings = Settings()
@@ -75,7 +81,7 @@ def _run(root: Path, count: int, seconds: float, seed: int) -> int:
             settled = _settle(operation, days, started)
         finally:
             operation.stop()
-        return judge(world, operation, days, settled=settled)
+        return judge(world, operation, webhook, days, settled=settled)
 
 
 def _live(world: World, operation: Operation, events: list, count: int, seconds: float, started: float) -> None:

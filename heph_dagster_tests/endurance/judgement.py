@@ -20,15 +20,19 @@ from heph_dagster.gibs.mrf import Mosaic
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.gibs.synthetic.archive import EPSG
 from heph_dagster_tests.endurance.operation import DAILY, Operation
+from heph_dagster_tests.endurance.webhook import Webhook
 from heph_dagster_tests.endurance.world import World
 
+_CODES = {"missing_data": 2, "miscoloration": 3, "edge_warping": 4}
 
-def judge(world: World, operation: Operation, days: Sequence[date], *, settled: bool) -> int:
+
+def judge(world: World, operation: Operation, webhook: Webhook, days: Sequence[date], *, settled: bool) -> int:
     """Compare, print, and return 1 where something is wrong.
 
     Args:
         world: What the server has.
         operation: What was made of it.
+        webhook: What was told.
         days: The days of operation.
         settled: Whether all was done in time.
     """
@@ -36,11 +40,13 @@ def judge(world: World, operation: Operation, days: Sequence[date], *, settled: 
     problems += _images(world, operation, days)
     problems += _verdicts(world, operation, days)
     problems += _predictions(world, operation, days)
+    problems += _alerts(world, webhook, days)
     with instance_at(operation.settings.dagster_home) as instance:
         problems += _events(world, operation, instance, days)
         runs = Counter(run.status.value for run in instance.get_runs())
     sys.stdout.write(f"{len(days)} days, {sum(world.versions[day] for day in days)} replaced, daemon started "
                      f"{operation.starts} times, runs: {dict(runs)}\n")  # fmt: skip
+    sys.stdout.write(f"alerts: {dict(Counter(each['kind'] for each in webhook.alerts))}\n")
     for problem in problems:
         sys.stdout.write(f"WRONG: {problem}\n")
     sys.stdout.write("all is as it should be\n" if not problems else f"{len(problems)} problems\n")
@@ -114,6 +120,23 @@ def _predictions(world: World, operation: Operation, days: Sequence[date]) -> li
             if not np.isclose(found.get((day, task), np.nan), prediction.probability, atol=1e-6):
                 wrong.append(f"{day}: the prediction of {task} is not that of its image")
     return wrong + [f"{day} cannot be predicted: {error}" for day, error in told.failed.items()]
+
+
+def _alerts(world: World, webhook: Webhook, days: Sequence[date]) -> list[str]:
+    """Each anomaly that was injected was told of once, and nothing else."""
+    wrong = []
+    counts = Counter(each["key"] for each in webhook.alerts)
+    wrong += [f"{key} was told {count} times" for key, count in counts.items() if count > 1]
+    told = {(each["kind"], each["day"]) for each in webhook.alerts if each["kind"] in _CODES}
+    for kind, code in _CODES.items():
+        for day in days:
+            present = code in world.codes(day, world.versions[day])
+            ever = any(code in world.codes(day, version) for version in range(world.versions[day] + 1))
+            if present and (kind, f"{day}") not in told:
+                wrong.append(f"{day}: nothing was told of its {kind}")
+            if not ever and (kind, f"{day}") in told:
+                wrong.append(f"{day}: {kind} was told of, and there is none")
+    return wrong
 
 
 def _events(world: World, operation: Operation, instance: dg.DagsterInstance, days: Sequence[date]) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heph_dagster.gibs.arrivals import LONGEST_WAIT, Arrivals, Tries
+from heph_dagster.gibs.arrivals import LONGEST_WAIT, Arrivals, Known, Look, Tries
 from heph_dagster.gibs.periods import Domain, Period, compress
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -19,12 +19,19 @@ DAYS = [date(2024, 4, 20) + timedelta(days=number) for number in range(8)]  # to
 LISTED = Domain(tuple(compress(DAYS)), "tag")
 
 
-def look(arrivals: Arrivals, *, there: Iterable[date] = (), busy: Iterable[date] = (), now: datetime = NOW):
-    return arrivals.look(arrivals.listed(TODAY), set(there), set(busy), now, WAIT)
+def look(
+    arrivals: Arrivals,
+    *,
+    there: Iterable[date] = (),
+    busy: Iterable[date] = (),
+    failed: Iterable[date] = (),
+    now: datetime = NOW,
+) -> Look:
+    return arrivals.look(arrivals.listed(TODAY), Known({*there}, {*busy}, {*failed}), now, WAIT)
 
 
 def test_the_first_look_wants_the_newest_days() -> None:
-    assert Arrivals().seen(LISTED, TODAY, 5).listed(TODAY) == DAYS[-5:]
+    assert look(Arrivals().seen(LISTED, TODAY, 5)).wanted == tuple(DAYS[-5:])
     assert Arrivals().seen(LISTED, TODAY, 20).since == date(2024, 4, 11)
     assert Arrivals().seen(LISTED, TODAY, 0).since == TODAY
     assert Arrivals().seen(Domain(()), TODAY, 5).since == date(2024, 4, 26)
@@ -33,12 +40,12 @@ def test_the_first_look_wants_the_newest_days() -> None:
 def test_the_newest_composites_are_wanted_however_old_they_are() -> None:
     composites = Domain((Period(date(2023, 1, 1), date(2024, 3, 29), "P8D"),))
     arrivals = Arrivals().seen(composites, TODAY, 2)
-    assert arrivals.listed(TODAY) == [date(2024, 3, 16), date(2024, 3, 24)]
+    assert look(arrivals).wanted == (date(2024, 3, 16), date(2024, 3, 24))
 
 
 def test_a_first_day_that_was_told_holds() -> None:
     arrivals = Arrivals(DAYS[2]).seen(LISTED, TODAY, 1)
-    assert arrivals.listed(DAYS[4]) == DAYS[2:5]
+    assert look(arrivals).wanted == tuple(DAYS[2:])
     assert arrivals.seen(Domain(()), TODAY, 1).since == DAYS[2]
 
 
@@ -54,6 +61,11 @@ def test_days_that_are_not_there_are_wanted_once() -> None:
     assert (second.wanted, second.waiting) == ((), tuple(DAYS[4:]))
     third = look(second.arrivals, there=DAYS)
     assert (third.wanted, third.waiting, third.arrivals.tries) == ((), (), {})
+
+
+def test_earlier_days_are_left_but_for_those_that_failed() -> None:
+    assert look(Arrivals(DAYS[5], LISTED), there=DAYS[5:], failed=DAYS[1:2]).wanted == (DAYS[1],)
+    assert look(Arrivals(DAYS[5], LISTED), there=DAYS[5:], failed=[date(2019, 1, 1)]).wanted == ()
 
 
 def test_a_late_day_behind_others_is_wanted() -> None:
