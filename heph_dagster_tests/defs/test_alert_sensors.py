@@ -287,13 +287,13 @@ def test_the_daemon_finds_failed_runs_by_itself(tmp_path: Path, instance: dg.Dag
 
 
 def test_a_webhook_that_is_down_gets_all_later_and_nobody_waits_for_it(
-    tmp_path: Path, viirs: Layer, instance: dg.DagsterInstance
+    tmp_path: Path, viirs: Layer, memory: dg.DagsterInstance
 ) -> None:
     with posted(lambda number: 503 if number <= 2 else 200) as (url, bodies):
-        sensor = Sensor(settings_of(tmp_path, url), instance)
+        sensor = Sensor(settings_of(tmp_path, url), memory)
         for number in range(2):
             judge(tmp_path / "data", viirs, DAYS[number])
-            materialized(instance, MISSING, DAYS[number])
+            materialized(memory, MISSING, DAYS[number])
             assert sensor.tick() == "1 new alerts; messages sent: 1 by log; webhook: it answers 503"
         assert sensor.tick() == "0 new alerts; messages sent: 2 by webhook"
     assert [body["alerts"][0]["day"] for body in bodies[2:]] == [f"{DAYS[0]}", f"{DAYS[1]}"]

@@ -35,7 +35,7 @@ def key(name: str) -> dg.AssetKey:
 @pytest.fixture
 def root(tmp_path: Path, viirs: Layer) -> Path:
     root = tmp_path / "data"
-    for day in DAYS:
+    for day in DAYS[:6]:
         image = painted(day, MAGENTA if day == COLOURED else None)
         if day == LOST:
             image[80:240, 100:200] = 0
@@ -76,6 +76,7 @@ def values(check: dg.AssetCheckEvaluation) -> dict[str, object]:
     return {name: value.value for name, value in check.metadata.items()}
 
 
+@pytest.mark.slow
 def test_days_of_a_run_that_lack_data_or_have_false_colours_are_named(run: Run) -> None:
     result = run("missing_data", "hue_climatology", "miscoloration", last=LOST)
     assert result.success
@@ -91,7 +92,7 @@ def test_days_of_a_run_that_lack_data_or_have_false_colours_are_named(run: Run) 
     colours = found["no_false_colours"]
     assert (colours.passed, colours.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert values(colours)["flagged"] == [f"{COLOURED}"]
-    assert (found["consistent"].passed, found["consistent"].description) == (True, "7 days are counted")
+    assert (found["consistent"].passed, found["consistent"].description) == (True, "5 days are counted")
 
 
 def test_the_area_is_a_setting_and_without_days_all_are_looked_at(
@@ -103,7 +104,7 @@ def test_the_area_is_a_setting_and_without_days_all_are_looked_at(
     for area, flagged in ((5001.0, []), (5000.0, [f"{LOST}"])):
         settings = Settings(data_dir=root, layers=(VIIRS,), alert_area_km2=area)
         (found,) = checks(build_definitions(settings), instance, ("missing_data", "nothing_lost")).values()
-        assert (found.passed, values(found)["days"], values(found)["flagged"]) == (not flagged, 8, flagged)
+        assert (found.passed, values(found)["days"], values(found)["flagged"]) == (not flagged, 6, flagged)
 
 
 def test_days_that_are_damaged_hold_up_what_follows(root: Path, instance: dg.DagsterInstance, viirs: Layer) -> None:
@@ -111,11 +112,12 @@ def test_days_that_are_damaged_hold_up_what_follows(root: Path, instance: dg.Dag
     cut_off(mosaic_path(root, EPSG, DAYS[2], viirs))
     found = checks(definitions, instance, ("image", "whole"))["whole"]
     assert (found.passed, found.severity, found.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
-    assert found.description == "1 of 8 days are damaged"
+    assert found.description == "1 of 6 days are damaged"
     assert values(found)["flagged"] == [f"{DAYS[2]}"]
     assert "ends before its last tile" in str(values(found)["report"])
 
 
+@pytest.mark.slow
 def test_a_climatology_that_does_not_add_up_judges_no_day(root: Path, run: Run, viirs: Layer) -> None:
     assert run("hue_climatology").success
     path = climatology_path(root, EPSG, viirs)
@@ -126,7 +128,7 @@ def test_a_climatology_that_does_not_add_up_judges_no_day(root: Path, run: Run, 
     assert not result.success
     (found,) = evaluations(result).values()
     assert (found.check_name, found.passed, found.blocking) == ("consistent", False, True)
-    assert f"{path.name} counts 99 days and has 7" in str(found.description)
+    assert f"{path.name} counts 99 days and has 5" in str(found.description)
     assert not list(root.glob("*/*/*.miscoloration.json"))
 
 
@@ -158,6 +160,7 @@ def test_days_without_label_are_told(root: Path, viirs: Layer, run: Run) -> None
     assert values(found)["days"] == f"- {DAYS[3]}"
 
 
+@pytest.mark.slow
 def test_features_that_are_no_numbers_hold_learners_up_and_unusable_days_do_not(
     root: Path, viirs: Layer, run: Run
 ) -> None:
