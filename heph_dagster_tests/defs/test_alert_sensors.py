@@ -198,16 +198,20 @@ def test_checks_are_told_by_day_by_the_newest_day_or_until_they_pass(
 def test_a_layer_that_brings_nothing_is_told_once_by_freshness_and_check(
     tmp_path: Path, memory: dg.DagsterInstance
 ) -> None:
-    materialized(memory, IMAGE, *DAYS[:2])
-    for state in (FreshnessState.WARN, FreshnessState.FAIL):
-        memory._report_runless_asset_event(
-            FreshnessStateChange(
-                key=IMAGE, new_state=state, previous_state=FreshnessState.PASS, state_change_timestamp=1.0
-            )
+    def becomes(state: FreshnessState) -> None:
+        change = FreshnessStateChange(
+            key=IMAGE, new_state=state, previous_state=FreshnessState.PASS, state_change_timestamp=1.0
         )
-    evaluated(memory, IMAGE, "stale", text="late", newest_day=f"{DAYS[1]}")
+        memory._report_runless_asset_event(change)
+
+    materialized(memory, IMAGE, *DAYS[:2])
     with posted() as (url, bodies):
-        Sensor(settings_of(tmp_path, url), memory).tick()
+        sensor = Sensor(settings_of(tmp_path, url), memory)
+        becomes(FreshnessState.WARN)
+        assert sensor.tick() == "0 new alerts; messages sent: none"
+        becomes(FreshnessState.FAIL)
+        evaluated(memory, IMAGE, "stale", text="late", newest_day=f"{DAYS[1]}")
+        assert sensor.tick() == "1 new alerts; messages sent: 1 by log, 1 by webhook"
     (body,) = bodies
     assert body["title"] == f"{VIIRS}: nothing new since {DAYS[1]}"
     assert body["link"] == f"{UI}/image?view=checks&checkDetail=stale"
