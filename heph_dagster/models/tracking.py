@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from heph_dagster import __version__
 from heph_dagster.errors import HephError
 from heph_dagster.models.loop import RUN_FILE
 from heph_dagster.models.metrics import Metric
+from heph_dagster.models.saved import TRUSTED, read_version
 from heph_dagster.models.serving import Predictor, save_predictor
 
 if TYPE_CHECKING:
@@ -39,15 +41,6 @@ _QUIET = {
     "mlflow.pyfunc": logging.WARNING,  # each model that it keeps
     "mlflow.utils.environment": logging.ERROR,  # that there is no pip, which no model of ours needs
 }
-_TRUSTED = (
-    "numpy.dtype",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.tree._tree.Tree",
-)
-"""Types that saved pipelines hold beside those that skops trusts; all are scikit-learn's and numpy's own. Trees of a
-forged file could crash a program: load models of your own registry only."""
 
 
 class TrackingError(HephError):
@@ -82,16 +75,37 @@ class Loaded:
         shape: Of what it takes: -1 for the number of cases, then the shape of one.
     """
 
-    def __init__(self, version: Version, model: Any) -> None:
+    def __init__(self, version: Version, folder: Path) -> None:
+        """Read a version.
+
+        Args:
+            version: The version.
+            folder: What MLflow keeps of it.
+
+        Raises:
+            ServingError: It holds no model.
+        """
+        from mlflow.models import Model
+        from mlflow.pyfunc import PyFuncModel
+
         self.version = version
-        self._model = model
-        self.shape: tuple[int, ...] = tuple(model.metadata.get_input_schema().inputs[0].shape)
+        self._read = read_version(folder)
+        about: Any = Model.load(folder)  # its schema has no types
+        # MLflow's own check of inputs stands before it.
+        told = self._read.predict if isinstance(self._read, Predictor) else self._read
+        self._model = PyFuncModel(about, SimpleNamespace(predict=told))
+        self.shape: tuple[int, ...] = tuple(about.get_input_schema().inputs[0].shape)
 
     @property
     def predictor(self) -> Predictor:
-        """The network of a version that is one."""
-        made: Predictor = self._model.unwrap_python_model().predictor
-        return made
+        """The network of a version that is one.
+
+        Raises:
+            TrackingError: It is none.
+        """
+        if not isinstance(self._read, Predictor):
+            raise TrackingError(f"{self.version.uri} is no network")
+        return self._read
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """What the version tells of cases.
@@ -287,11 +301,10 @@ class Tracking:
         from mlflow import MlflowException
 
         try:
-            with self._fluent() as mlflow:
-                model = mlflow.pyfunc.load_model(version.uri)
+            with self._fluent() as mlflow, tempfile.TemporaryDirectory(prefix="heph-") as place:
+                return Loaded(version, Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=place)))
         except (MlflowException, HephError, OSError, ValueError) as error:
             raise _unusable(version, error) from error
-        return Loaded(version, model)
 
     def predict(self, version: Version, inputs: NDArray[Any]) -> NDArray[np.float64]:
         """Probability that each case is positive, as a registered version of two classes tells it.
@@ -399,7 +412,7 @@ def _log_pipeline(mlflow: Any, pipeline: Pipeline, example: NDArray[Any]) -> Any
         input_example=example,
         pyfunc_predict_fn="predict_proba",
         serialization_format="skops",
-        skops_trusted_types=list(_TRUSTED),
+        skops_trusted_types=list(TRUSTED),
         pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
     )
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,9 +14,12 @@ from typing import Any, ClassVar, Self
 import mlflow
 import numpy as np
 import pytest
+import skops.io
 from numpy.typing import NDArray
+from sklearn.preprocessing import FunctionTransformer
 
 from heph_dagster.models import serving
+from heph_dagster.models.saved import PIPELINE_FILE, read_version
 from heph_dagster.models.serving import Predictor, ServingError, load_predictor, save_predictor
 from heph_dagster.models.tracking import Tracking, TrackingError, Version
 
@@ -82,6 +88,36 @@ def test_a_predictor_is_registered_and_loaded_by_name(tmp_path: Path) -> None:
         tracking.predict(version, IMAGES[:, :2])
     for path in (tmp_path / "mlruns").rglob("*"):
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth"}, path
+
+
+def test_no_code_of_a_version_is_run(tmp_path: Path) -> None:
+    tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlruns")
+    with tracking.run("lights", "bright", {}, {}) as run:
+        version = tracking.register(run, "lights", Brightness(1 / 255), IMAGES[:2], {})
+    (code,) = (tmp_path / "mlruns").rglob("served.py")
+    about = code.with_name("MLmodel")
+    code.write_text(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n")
+    text, count = re.subn(r"loader_module: \S+", "loader_module: this", about.read_text())
+    assert count == 1
+    about.write_text(text)
+    np.testing.assert_allclose(tracking.predict(version, IMAGES), Brightness(1 / 255).predict(IMAGES)[:, 1])
+    assert not (tmp_path / "ran").exists()
+    assert "this" not in sys.modules
+
+
+def test_a_pipeline_that_could_run_code_is_refused(tmp_path: Path) -> None:
+    about = "is not read, since it could run code. Untrusted types found in the file: .*run_path"
+    skops.io.dump(FunctionTransformer(runpy.run_path), tmp_path / PIPELINE_FILE)
+    with pytest.raises(ServingError, match=about):
+        read_version(tmp_path)
+
+
+def test_a_folder_of_a_version_without_a_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ServingError, match="holds neither a pipeline nor one network: train it again"):
+        read_version(tmp_path)
+    (tmp_path / PIPELINE_FILE).write_bytes(b"PK")
+    with pytest.raises(ServingError, match=r"model.skops cannot be read \(.*\): train it again"):
+        read_version(tmp_path)
 
 
 def test_a_large_example_is_left_out_without_a_word(tmp_path: Path) -> None:

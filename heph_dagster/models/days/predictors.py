@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from heph_dagster.models.days import patches
 from heph_dagster.models.days.areas import day_scores
 from heph_dagster.models.days.pixels import CHANNELS, CLASSES, Pixels
+from heph_dagster.models.saved import PIPELINE_FILE, read_sklearn
 from heph_dagster.models.serving import Predictor, load_predictor, save_predictor
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _BATCH = 8
-_SETTINGS, _WEIGHTS, _SKLEARN = "settings.json", "weights.safetensors", "model.skops"
-_TRUSTED = ("numpy.dtype", "sklearn.tree._tree.Tree")
-"""Types that forests hold beside those that skops trusts, see `heph_dagster.models.tracking`."""
+_SETTINGS, _WEIGHTS = "settings.json", "weights.safetensors"
 
 
 class _Network(Predictor):
@@ -118,7 +117,7 @@ class NearestDays(Predictor):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        return cls(_load_sklearn(folder))
+        return cls(read_sklearn(folder))
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Probabilities that days are negative and positive."""
@@ -146,7 +145,7 @@ class PixelForest(Predictor):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        return cls(_load_sklearn(folder))
+        return cls(read_sklearn(folder))
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Probabilities of the classes of pixels."""
@@ -229,10 +228,4 @@ def _checked(inputs: NDArray[Any]) -> Pixels:
 def _save_sklearn(model: Any, folder: Path) -> None:
     import skops.io
 
-    skops.io.dump(model, folder / _SKLEARN)
-
-
-def _load_sklearn(folder: Path) -> Any:
-    import skops.io
-
-    return skops.io.load(folder / _SKLEARN, trusted=list(_TRUSTED))
+    skops.io.dump(model, folder / PIPELINE_FILE)
