@@ -7,6 +7,7 @@ import re
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
@@ -141,6 +142,15 @@ class Settings(BaseSettings):
             raise ValueError(f"should match {form}")
         return value
 
+    @field_validator("gibs_url", "proxy", "insar_annotations_url", "insar_raw_url", "insar_crops_url")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError(
+                "it has a user or a password, which Dagster's pages would show; those of a proxy go into HTTPS_PROXY"
+            )
+        return value
+
     @field_validator("layers", "retrain", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -167,8 +177,18 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_uri(self) -> str:
-        """The MLflow store: MLFLOW_TRACKING_URI, or a SQLite file in the data folder."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.data_dir.absolute() / MLFLOW_STORE}"
+        """The MLflow store: MLFLOW_TRACKING_URI, or a SQLite file in the data folder.
+
+        Raises:
+            ValueError: It has a password.
+        """
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if uri and urlsplit(uri).password is not None:
+            raise ValueError(
+                "MLFLOW_TRACKING_URI has a password, which Dagster's pages would show: that of a server goes into "
+                "MLFLOW_TRACKING_PASSWORD, and PostgreSQL's into PGPASSWORD"
+            )
+        return uri or f"sqlite:///{self.data_dir.absolute() / MLFLOW_STORE}"
 
     @property
     def mlflow_artifacts(self) -> Path | None:

@@ -78,3 +78,17 @@ def test_wrong_settings_are_named(values: dict[str, object], error: type[Excepti
 def test_a_wrong_line_in_the_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="levels\n"):
         Settings(data_dir=write(tmp_path, "levels = 2\n"))
+
+
+@pytest.mark.parametrize("name", ["gibs_url", "proxy", "insar_raw_url"])
+def test_passwords_in_addresses_are_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name}\n.*those of a proxy go into HTTPS_PROXY") as caught:
+        Settings(**{name: "http://me:hush@127.0.0.1:8765"})
+    assert "hush" not in str(caught.value)
+
+
+def test_a_password_of_mlflow_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://mlflow:hush@127.0.0.1/mlflow")
+    with pytest.raises(ValueError, match="that of a server goes into MLFLOW_TRACKING_PASSWORD") as caught:
+        _ = Settings().mlflow_uri
+    assert "hush" not in str(caught.value)

@@ -13,8 +13,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import click
+import psutil
 import pytest
 
+from heph_dagster.commands.archive import serve
+from heph_dagster.commands.dev import dev
 from heph_dagster.defs.runs import DAILY_ASSETS
 from heph_dagster.gibs.server.run import free_port
 from heph_dagster.settings import Settings
@@ -78,6 +82,19 @@ def ended_as(port: int, run: str) -> str:
     return status
 
 
+def listening(pid: int) -> set[tuple[str, int]]:
+    """Addresses on which a process and its children listen."""
+    parent = psutil.Process(pid)
+    connections = [each for process in (parent, *parent.children(recursive=True)) for each in process.net_connections()]
+    return {(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
+
+
+@pytest.mark.parametrize("command", [dev, serve])
+def test_services_listen_on_loopback_unless_told(command: click.Command) -> None:
+    (host,) = [each for each in command.params if each.name == "host"]
+    assert host.default == "127.0.0.1"
+
+
 @pytest.mark.slow
 def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
@@ -95,6 +112,7 @@ def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tm
             assert VIIRS.encode() in wait_for(
                 f"http://127.0.0.1:{gibs_port}/wmts/epsg4326/best/1.0.0/WMTSCapabilities.xml", service
             )
+            assert {host for host, _ in listening(service.pid)} == {"127.0.0.1"}
             nodes = graphql(port, "{assetNodes{assetKey{path}}}")["assetNodes"]
             names = (*DAILY_ASSETS, "hue_climatology", "labels", "split", "features")
             found = {tuple(node["assetKey"]["path"]) for node in nodes}

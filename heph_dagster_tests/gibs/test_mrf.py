@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 from datetime import date
 from pathlib import Path
 
@@ -206,6 +207,15 @@ def test_damage_is_named(tmp_path: Path) -> None:
         Mosaic(path, 4326)
     with pytest.raises(FileNotFoundError):
         Mosaic(tmp_path / "none.mrf", 4326)
+
+
+@pytest.mark.parametrize("element", ["DataFile", "IndexFile"])
+@pytest.mark.parametrize("name", ["../other", "/etc/passwd"])
+def test_a_mosaic_names_no_files_of_other_folders(tmp_path: Path, element: str, name: str) -> None:
+    path = write(tmp_path / "a.mrf", all_tiles())
+    path.write_text(re.sub(rf"(<{element}>).*(</{element}>)", rf"\g<1>{name}\2", path.read_text("utf-8")), "utf-8")
+    with pytest.raises(MosaicError, match="Invalid name"):
+        Mosaic(path, 4326)
 
 
 def test_mosaics_that_gdal_made_are_read(tmp_path: Path) -> None:
