@@ -22,6 +22,7 @@ PARTS = (
     "crops_loading",
     "models",
     "operations",
+    "sizing",
 )
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
