@@ -115,6 +115,7 @@ def test_a_range_runs(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is not active; add it to HEPH_LAYERS" in heph("run", "--layer", NDVI, "--start", DAYS[0], code=1).output
 
 
+@pytest.mark.slow
 def test_layers_run_together(gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEPH_GIBS_URL", gibs_url)
     monkeypatch.setenv("HEPH_LEVEL", "1")

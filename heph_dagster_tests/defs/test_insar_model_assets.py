@@ -71,6 +71,7 @@ def test_a_classifier_trains_and_tells_its_figures(run, instance: dg.DagsterInst
     assert references["coherence"].edges[0] == pytest.approx(200 / 255)  # everywhere alike
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_told_in_plain_words(run) -> None:
     def failure(result: dg.ExecuteInProcessResult) -> str:
         (failed,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]

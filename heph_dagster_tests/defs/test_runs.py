@@ -111,6 +111,7 @@ def test_a_day_that_fails_is_named_and_the_others_are_kept(run, instance: dg.Dag
     assert climatology is not None
 
 
+@pytest.mark.slow
 def test_what_has_failed_is_tried_and_told_once(run, settings: Settings, viirs: Layer) -> None:
     run(VIIRS, DAYS[0], DAYS[1])
     mosaic = mosaic_path(settings.data_dir, EPSG, DAYS[0], viirs)
@@ -205,6 +206,7 @@ def test_figures_are_on_disk_as_well(run, settings: Settings) -> None:
     assert json.loads(report.read_text("utf-8"))["labels"] == [0]
 
 
+@pytest.mark.slow
 def test_long_ranges_are_several_runs(settings: Settings, instance: dg.DagsterInstance) -> None:
     told = settings.model_copy(update={"chunk_days": 1})
     report = run_range(build_definitions(told), told, instance, told.active_layer(VIIRS), DAYS[0], DAYS[1])

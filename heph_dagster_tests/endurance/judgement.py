@@ -145,7 +145,7 @@ def _events(world: World, operation: Operation, instance: dg.DagsterInstance, da
     for name in DAILY:
         made = Counter(
             record.partition_key
-            for record in instance.fetch_materializations(operation.key(name), limit=100_000).records
+            for record in instance.fetch_materializations(operation.key(name), limit=10_000).records
         )
         for day in days:
             versions = 1 + world.versions[day]

@@ -115,6 +115,7 @@ def test_webp_keeps_every_pixel_and_is_the_same_again() -> None:
     assert content == webp(picture)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not there")
 def test_the_real_data_set_makes_small_pictures() -> None:
     real = read_annotations(REAL).annotations

@@ -147,6 +147,7 @@ def test_a_champion_that_cannot_be_used_is_beaten(tmp_path: Path, caplog: pytest
     assert "models:/lights/1 is no champion any more: version 1 of lights cannot be used" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_is_recorded_in_the_same_run(tmp_path: Path) -> None:
     tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlruns")
 

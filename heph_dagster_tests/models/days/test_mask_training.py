@@ -86,6 +86,7 @@ def test_its_masks_tell_days_of_the_tasks_that_can_be_learned(
     np.testing.assert_array_equal(part.inputs, read_days(painted, part.days, (128, 64)))
 
 
+@pytest.mark.slow
 def test_nothing_is_registered_where_labels_are_missing(painted: LayerDays, tmp_path: Path) -> None:
     shutil.copytree(painted.root / str(EPSG), tmp_path / str(EPSG))
     labels_path(tmp_path, EPSG, painted.layer).unlink()

@@ -78,6 +78,7 @@ def reloaded(model: Predictor, folder: Path) -> Predictor:
     return load_predictor(folder)
 
 
+@pytest.mark.slow
 def test_the_cnn_learns_and_is_the_same_again(days: DayData, tmp_path: Path) -> None:
     parameters = CnnParameters(**LOOP | {"epochs": 8})
     first, second = (train_cnn(days, parameters, 3) for _ in range(2))
