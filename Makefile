@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets up what it needs first: scripts/setup.sh.
 # ARGS goes to the tool: make test ARGS="-k grid", make lock ARGS=--upgrade.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-models dev test test-all endurance bench lint format lock clean
+.PHONY: help setup demo demo-models dev test test-all endurance bench lint format audit lock clean
 
 BIN := .venv/bin
 export DAGSTER_DISABLE_TELEMETRY := yes
@@ -45,6 +45,9 @@ lint: setup ## check style, formatting and types
 format: setup ## mend style and formatting
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+audit: setup ## compare the locked packages with published advisories; needs their servers
+	$(BIN)/uv tool run pip-audit --strict --disable-pip --require-hashes -r requirements/base.lock -r requirements/torch.lock
 
 lock: setup ## renew requirements/*.lock from pyproject.toml
 	scripts/lock.sh $(ARGS)

@@ -19,7 +19,7 @@ from heph_dagster.settings import Settings
 
 LAYER = "VIIRS_SNPP_CorrectedReflectance_TrueColor"
 LEVELS = range(5)
-DAYS = 4
+DAYS = 8
 ROUNDS = 3
 _FIRST = date(2024, 3, 30)
 _EPSG = 4326
