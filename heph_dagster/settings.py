@@ -142,7 +142,7 @@ class Settings(BaseSettings):
             raise ValueError(f"should match {form}")
         return value
 
-    @field_validator("gibs_url", "proxy", "insar_annotations_url", "insar_raw_url", "insar_crops_url")
+    @field_validator("gibs_url", "proxy", "insar_annotations_url", "insar_raw_url", "insar_crops_url", "dagster_url")
     @classmethod
     def _without_password(cls, value: str | None) -> str | None:
         if value is not None and "@" in urlsplit(value).netloc:

@@ -80,7 +80,7 @@ def test_a_wrong_line_in_the_file_is_named(tmp_path: Path) -> None:
         Settings(data_dir=write(tmp_path, "levels = 2\n"))
 
 
-@pytest.mark.parametrize("name", ["gibs_url", "proxy", "insar_raw_url"])
+@pytest.mark.parametrize("name", ["gibs_url", "proxy", "insar_raw_url", "dagster_url"])
 def test_passwords_in_addresses_are_refused_and_not_repeated(name: str) -> None:
     with pytest.raises(ValidationError, match=f"{name}\n.*those of a proxy go into HTTPS_PROXY") as caught:
         Settings(**{name: "http://me:hush@127.0.0.1:8765"})
