@@ -78,7 +78,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             frame_sensor,
             *insar_sensors(settings),
             follow_sensor(settings),
-            lost_run_sensor(settings),
+            lost_run_sensor,
             *alert_sensors(settings),
             *(new_day_sensor(each, settings, daily[each]) for each in active),
             *(replaced_day_sensor(each, settings, recheck[each]) for each in active if settings.recheck_days),

@@ -43,7 +43,7 @@ def follow_days(image: dg.AssetKey, *, needed: dg.AssetKey | None = None, late: 
     if late is not None:
         newest = dg.AutomationCondition.in_latest_time_window(_WAIT)
         lacking = lacking | (_lacking(dg.AssetSelection.assets(late)) & newest)
-    return _once(_updated(images) | _first()) & ~lacking & ~_busy(images)
+    return _once(_updated(images) | _first(), images) & ~lacking & ~_busy(images)
 
 
 def follow_frames(*parents: dg.AssetKey) -> Condition:
@@ -53,7 +53,7 @@ def follow_frames(*parents: dg.AssetKey) -> Condition:
         parents: Assets of the same frames, or of all frames together.
     """
     chosen = dg.AssetSelection.assets(*parents)
-    return _once(_updated(chosen) | _first()) & ~_lacking(chosen) & ~_busy(chosen)
+    return _once(_updated(chosen) | _first(), chosen) & ~_lacking(chosen) & ~_busy(chosen)
 
 
 def follow_once_learned(parent: dg.AssetKey, models: dg.AssetSelection) -> Condition:
@@ -64,7 +64,7 @@ def follow_once_learned(parent: dg.AssetKey, models: dg.AssetSelection) -> Condi
         models: Those that learn.
     """
     chosen = dg.AssetSelection.assets(parent)
-    return _once(_updated(chosen) & _any_made(models)) & ~_lacking(chosen) & ~_busy(chosen)
+    return _once(_updated(chosen) & _any_made(models), chosen) & ~_lacking(chosen) & ~_busy(chosen)
 
 
 def follow_all(*parents: dg.AssetKey) -> Condition:
@@ -76,7 +76,18 @@ def follow_all(*parents: dg.AssetKey) -> Condition:
         parents: Assets of days.
     """
     chosen = dg.AssetSelection.assets(*parents)
-    return _once(_updated(chosen) | (_first() & _any_made(chosen))) & ~_busy(chosen)
+    return _once(_updated(chosen) | (_first() & _any_made(chosen)), chosen) & ~_busy(chosen)
+
+
+def _updated(chosen: dg.AssetSelection) -> Condition:
+    # `any_deps_updated` overlooks what the parent's run planned, too, and then skipped since another day failed.
+    return dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated()).allow(chosen)
+
+
+def _updated_apart(chosen: dg.AssetSelection) -> Condition:
+    """Parents that are new by a run which does not make the asset as well."""
+    apart = dg.AutomationCondition.newly_updated() & ~dg.AutomationCondition.executed_with_root_target()
+    return dg.AutomationCondition.any_deps_match(apart).allow(chosen)
 
 
 def _any_made(chosen: dg.AssetSelection) -> Condition:
@@ -87,15 +98,8 @@ def _first() -> Condition:
     return dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
 
 
-def _updated(chosen: dg.AssetSelection) -> Condition:
-    # `any_deps_updated` overlooks what the parent's run planned, too, and then skipped since another day failed.
-    new = dg.AutomationCondition.newly_updated() | dg.AutomationCondition.will_be_requested()
-    return dg.AutomationCondition.any_deps_match(new).allow(chosen)
-
-
 def _lacking(chosen: dg.AssetSelection) -> Condition:
-    absent = dg.AutomationCondition.missing() & ~dg.AutomationCondition.will_be_requested()
-    return dg.AutomationCondition.any_deps_match(absent).allow(chosen)
+    return dg.AutomationCondition.any_deps_match(dg.AutomationCondition.missing()).allow(chosen)
 
 
 def _busy(chosen: dg.AssetSelection) -> Condition:
@@ -105,8 +109,16 @@ def _busy(chosen: dg.AssetSelection) -> Condition:
     )
 
 
-def _once(cause: Condition) -> Condition:
-    """Holds from a cause until the asset is requested, and where it is not made then, once a day until it is."""
-    made = dg.AutomationCondition.newly_updated()
+def _once(cause: Condition, chosen: dg.AssetSelection) -> Condition:
+    """Holds from a cause until the asset is requested, and where it is not made then, once a day until it is.
+
+    Args:
+        cause: What the asset is made for.
+        chosen: The parents. One that is new while the asset is being made, or at the look that finds it made, may have
+            come too late for it.
+    """
+    asked, apart = dg.AutomationCondition.newly_requested(), _updated_apart(chosen)
+    made = dg.AutomationCondition.newly_updated() & ~apart
+    missed = (apart & dg.AutomationCondition.in_progress()).since(asked)
     again = dg.AutomationCondition.cron_tick_passed(_AGAIN)
-    return cause.since(made) & (cause | again).since(dg.AutomationCondition.newly_requested() | made)
+    return cause.since(made) & (cause | again).since(asked | made) | missed

@@ -14,12 +14,15 @@ from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.reports import conclude, in_own_words, picture, work_through
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
+from heph_dagster.gibs.mrf import Mosaic, MosaicError
 from heph_dagster.gibs.partial import StorageError
 from heph_dagster.gibs.preview import SIZE, thumbnail
 from heph_dagster.gibs.raster import RasterError, read_pixels
 from heph_dagster.settings import ActiveLayer
 from heph_dagster.workers import workers
 
+TILES = "data_file"
+"""Metadata of an image: the file of its tiles, whose name has their digest."""
 POOL = "gibs"
 """Pool that limits how many runs ask GIBS at once."""
 
@@ -119,10 +122,10 @@ def fetch_images(
     def describe(result: FetchedDay | FailedDay) -> None:
         try:
             if isinstance(result, FetchedDay):
-                done[f"{result.day}"] = _image_metadata(result)
+                done[f"{result.day}"] = _image_metadata(result, epsg)
             else:
                 failed[f"{result.day}"] = result.error
-        except RasterError as error:
+        except (RasterError, MosaicError) as error:
             failed[f"{result.day}"] = error
 
     with ThreadPoolExecutor() as pool:
@@ -138,9 +141,12 @@ def _freshness(active: ActiveLayer) -> dg.FreshnessPolicy | None:
     return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn)
 
 
-def _image_metadata(fetched: FetchedDay) -> dict[str, Any]:
+def _image_metadata(fetched: FetchedDay, epsg: int) -> dict[str, Any]:
+    with Mosaic(fetched.path, epsg) as mosaic:
+        data_file = mosaic.data_path.name
     return {
         "preview": picture(thumbnail(fetched.path)),
+        TILES: data_file,
         "path": dg.MetadataValue.path(str(fetched.path)),
         "outcome": fetched.outcome,
         "level": fetched.level,

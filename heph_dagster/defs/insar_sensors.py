@@ -54,14 +54,14 @@ def insar_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
 
 def _stamps(paths: Mapping[str, Path]) -> dict[str, str]:
-    """What changes when a file is replaced, or when something is added to a folder; nothing of what is not there."""
+    """What changes when a file does, or any file of a folder: how many there are, of how many bytes, and the newest."""
     found = {}
     for name, path in paths.items():
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue
-        found[name] = f"{status.st_mtime_ns} {status.st_size} {status.st_ino}"
+        files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+        if path.exists():
+            status = [each.stat() for each in files]
+            newest = max((each.st_mtime_ns for each in status), default=0)
+            found[name] = f"{len(files)} {sum(each.st_size for each in status)} {newest}"
     return found
 
 

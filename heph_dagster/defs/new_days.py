@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster reads the types of a sensor function as they are.
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -10,15 +11,13 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from heph_dagster.defs.gibs_assets import POOL, asset_key, fetch_images, group_name
+from heph_dagster.defs.gibs_assets import POOL, TILES, asset_key, fetch_images, group_name
 from heph_dagster.defs.partitions import days_of, dynamic_name
 from heph_dagster.defs.reports import failure_of
 from heph_dagster.defs.resources import Gibs
-from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.arrivals import Arrivals, Known, Look
 from heph_dagster.gibs.client import GibsError
 from heph_dagster.gibs.download import list_domain
-from heph_dagster.gibs.mrf import Mosaic
 from heph_dagster.gibs.periods import compress, span_text
 from heph_dagster.settings import ActiveLayer, Settings
 
@@ -39,17 +38,16 @@ class RecheckConfig(dg.Config):
 
 def recheck_job(active: ActiveLayer) -> dg.JobDefinition:
     """Asks for days on disk again; those that NASA has replaced are materialized, and the others left as they are."""
-    layer, epsg = active
-    key = asset_key(active, "image")
+    layer, key = active.layer, asset_key(active, "image")
 
     @dg.op(name=_op_name(active), out=dg.Out(dg.Nothing), pool=POOL)
     def recheck(context: dg.OpExecutionContext, config: RecheckConfig, gibs: Gibs) -> None:
         days = [date.fromisoformat(day) for day in config.days]
         done, failed = fetch_images(gibs, active, days, context.log)
         for day, metadata in done.items():
-            if metadata["outcome"] != "unchanged":
-                with Mosaic(mosaic_path(gibs.root, epsg, date.fromisoformat(day), layer), epsg) as mosaic:
-                    tags = {DATA_VERSION_TAG: mosaic.data_path.name}  # has the digest of the tiles in it
+            # Not by the outcome: a recheck that was killed may have replaced the day without a word of it.
+            if metadata[TILES] != _recorded(context.instance, key, day):
+                tags = {DATA_VERSION_TAG: metadata[TILES]}
                 context.log_event(dg.AssetMaterialization(key, partition=day, metadata=metadata, tags=tags))
         if failed:
             raise failure_of(done, failed)
@@ -83,7 +81,9 @@ def new_day_sensor(active: ActiveLayer, settings: Settings, daily: UnresolvedAss
     )
     def new_days(context: dg.SensorEvaluationContext, gibs: Gibs) -> dg.SensorResult:
         now = datetime.now(UTC)
-        arrivals = Arrivals.parse(context.cursor) if context.cursor else Arrivals(settings.watch_from)
+        arrivals = Arrivals.parse(context.cursor) if context.cursor else Arrivals()
+        if settings.watch_from is not None:
+            arrivals = replace(arrivals, since=settings.watch_from)
         try:
             domain = list_domain(gibs.client(), layer, epsg, arrivals.domain)
         except GibsError as error:
@@ -91,7 +91,7 @@ def new_day_sensor(active: ActiveLayer, settings: Settings, daily: UnresolvedAss
         arrivals = arrivals.seen(domain, now.date(), settings.recheck_days)
         # A daily layer's day has a partition once it is over.
         last = now.date() - timedelta(days=1) if layer.daily else now.date()
-        days = arrivals.listed(last if layer.last_day is None else min(last, layer.last_day))
+        days = arrivals.listed(layer.first_day, last if layer.last_day is None else min(last, layer.last_day))
         if not layer.daily:
             context.instance.add_dynamic_partitions(dynamic_name(layer), [f"{day}" for day in days])
         wait = 2 * timedelta(seconds=settings.look_seconds)
@@ -139,6 +139,14 @@ def replaced_day_sensor(active: ActiveLayer, settings: Settings, recheck: dg.Job
         return dg.RunRequest(run_config={"ops": {_op_name(active): {"config": {"days": again}}}})
 
     return replaced_days
+
+
+def _recorded(instance: dg.DagsterInstance, key: dg.AssetKey, day: str) -> str | None:
+    """The file of tiles that a day had when it was last materialized."""
+    events = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[day]), limit=1).records
+    made = events[0].asset_materialization if events else None
+    told = made.metadata.get(TILES) if made is not None else None
+    return None if told is None else str(told.value)
 
 
 def _op_name(active: ActiveLayer) -> str:

@@ -28,8 +28,11 @@ from heph_dagster.defs.partitions import dynamic_name
 from heph_dagster.files import replacing
 from heph_dagster.gibs.download import list_days
 from heph_dagster.gibs.periods import Period, compress
+from heph_dagster.processes import this_process
 from heph_dagster.settings import ActiveLayer, Settings
 
+PROCESS_TAG = "heph/process"
+"""Tag of a run that a process of ours carries out itself: which one."""
 DAILY_ASSETS = ("image", "missing_data", "miscoloration", "edge_warping")
 BACKFILLED = (*DAILY_ASSETS, "hue_climatology")
 """Miscolouring needs the climatology of its days."""
@@ -113,12 +116,14 @@ def run_range(
     failed: dict[dg.AssetKey, set[date]] = {}
 
     def run(keys: list[dg.AssetKey], first: date, last: date) -> None:
-        tags = {ASSET_PARTITION_RANGE_START_TAG: f"{first}", ASSET_PARTITION_RANGE_END_TAG: f"{last}"}
+        tags = {PROCESS_TAG: this_process()}
+        if first != last:
+            tags |= {ASSET_PARTITION_RANGE_START_TAG: f"{first}", ASSET_PARTITION_RANGE_END_TAG: f"{last}"}
         result = job.execute_in_process(
             instance=instance,
             asset_selection=keys,
             partition_key=f"{first}" if first == last else None,
-            tags=None if first == last else tags,
+            tags=tags,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )

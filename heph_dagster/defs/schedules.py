@@ -13,7 +13,8 @@ from heph_dagster.defs.partitions import days_of
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.defs.runs import DAILY_ASSETS
 from heph_dagster.gibs.client import GibsError
-from heph_dagster.gibs.download import list_days
+from heph_dagster.gibs.download import list_domain
+from heph_dagster.gibs.periods import NOTHING
 from heph_dagster.settings import ActiveLayer, Settings
 
 _JUDGED_AGAIN = timedelta(days=62)
@@ -80,7 +81,7 @@ def _daily(active: ActiveLayer, settings: Settings, daily: UnresolvedAssetJobDef
         if known.there or known.busy:
             return dg.SkipReason(f"{day} is there already" if known.there else f"{day} is being fetched")
         try:
-            listed = any(day in period.days() for period in list_days(gibs.client(), layer, epsg, day, day))
+            listed = any(day in period.days() for period in list_domain(gibs.client(), layer, epsg, NOTHING).periods)
         except GibsError as error:
             return dg.SkipReason(f"the server does not tell whether it has {day}: {error}")
         return dg.RunRequest(partition_key=f"{day}") if listed else dg.SkipReason(f"the server has no {day} yet")
@@ -117,21 +118,22 @@ def _monthly(active: ActiveLayer, settings: Settings) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=job.name,
         job=job,
-        cron_schedule=f"0 {settings.daily_hour} 1 * *",
+        cron_schedule=[f"0 {settings.daily_hour} 1 * *", f"30 {settings.daily_hour} 1 * *"],
         execution_timezone="UTC",
         default_status=_status(settings),
-        description="On the first day of the month.",
+        description="On the first day of the month: the climatology, and half an hour later the days.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         today = context.scheduled_execution_time.date()
+        if context.scheduled_execution_time.minute == 0:
+            return [dg.RunRequest(run_key=f"{today}", asset_selection=[climatology])]
         names = context.instance.get_materialized_partitions(asset_key(active, "image"))
         days = sorted(day for day in map(date.fromisoformat, names) if today - _JUDGED_AGAIN <= day < today)
         if not days:
             return dg.SkipReason(f"there is no day of {layer.identifier} since {today - _JUDGED_AGAIN}")
-        runs = [
+        return [
             each.with_replaced_attrs(run_key=f"{today} {number}")
             for number, each in enumerate(run_requests(job.name, [judged], days, settings.chunk_days))
         ]
-        return [runs[0].with_replaced_attrs(asset_selection=[climatology, judged]), *runs[1:]]
 
     return schedule

@@ -89,9 +89,9 @@ class Arrivals:
         listed = sorted(_days(domain, today))[-newest:] if newest else []
         return replace(self, domain=domain, since=min([*listed, today - timedelta(days=newest)]))
 
-    def listed(self, until: date) -> list[date]:
-        """All days up to one that the server lists, in order."""
-        return sorted(_days(self.domain, until))
+    def listed(self, first: date, last: date) -> list[date]:
+        """The days of a range that the server lists, in order."""
+        return sorted(day for day in _days(self.domain, last) if day >= first)
 
     def look(self, days: Iterable[date], known: Known, now: datetime, first_wait: timedelta) -> Look:
         """What is to be done about days.
@@ -102,7 +102,8 @@ class Arrivals:
             now: The present, in UTC.
             first_wait: How long after a day was asked for first it is asked for again, if it is not there.
         """
-        watched = (day for day in days if self.since is None or day >= self.since or day in known.failed)
+        asked = known.failed | self.tries.keys()
+        watched = (day for day in days if self.since is None or day >= self.since or day in asked)
         lacking = [day for day in watched if day not in known.there]
         waiting = [day for day in lacking if self._waits(day, now, first_wait, busy=day in known.busy)]
         held = set(waiting)
@@ -114,10 +115,7 @@ class Arrivals:
 
     def _waits(self, day: date, now: datetime, first_wait: timedelta, *, busy: bool) -> bool:
         tries = self.tries.get(day)
-        if tries is None:
-            return busy
-        # A run that was lost with its machine seems to go on for ever.
-        return not tries.due(now, first_wait) or (busy and now < tries.last + LONGEST_WAIT)
+        return busy or (tries is not None and not tries.due(now, first_wait))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType, StepMaterializationData
 
 from heph_dagster.definitions import build_definitions
 from heph_dagster.settings import Settings
@@ -162,6 +163,86 @@ def test_what_was_asked_for_and_not_made_is_asked_for_again_the_next_day(days: D
     assert days.look(timedelta(hours=2)) == {}
     days.made(VIIRS, "missing_data", ONE)
     assert "missing_data" not in days.look(timedelta(hours=24))
+
+
+def started(days: Days, name: str, day: str | None = None) -> dg.DagsterRun:
+    """A run that is making an asset."""
+    return days.instance.create_run_for_job(
+        days.definitions.resolve_implicit_global_asset_job_def(),
+        tags={"dagster/partition": day} if day else {},
+        asset_selection=frozenset({dg.AssetKey(["gibs", VIIRS, name])}),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+
+def test_an_image_that_is_replaced_while_its_mask_is_made_gets_another_mask(days: Days) -> None:
+    days.look()
+    days.made(VIIRS, "image", ONE)
+    days.look()
+    run = started(days, "missing_data", ONE)
+    days.look()
+    days.made(VIIRS, "image", ONE)
+    assert "missing_data" not in days.look()
+    days.made(VIIRS, "missing_data", ONE)
+    days.instance.report_run_canceled(run)
+    assert days.look()["missing_data"] == [ONE]
+    days.made(VIIRS, "missing_data", ONE)
+    assert "missing_data" not in days.look()
+
+
+def test_an_image_that_is_replaced_just_after_its_mask_was_made_gets_another_mask(days: Days) -> None:
+    days.look()
+    days.made(VIIRS, "image", ONE)
+    days.look()
+    days.look()
+    days.made(VIIRS, "missing_data", ONE)
+    days.made(VIIRS, "image", ONE)
+    assert days.look()["missing_data"] == [ONE]
+
+
+def test_a_table_that_is_being_made_when_a_day_comes_is_made_again(days: Days) -> None:
+    days.look()
+    days.made(VIIRS, "image", ONE)
+    assert days.look()["features"] == 1
+    run = started(days, "features")
+    days.look()
+    days.made(VIIRS, "image", TWO)
+    assert "features" not in days.look()
+    days.made(VIIRS, "features")
+    days.instance.report_run_canceled(run)
+    assert days.look()["features"] == 1
+    days.made(VIIRS, "features")
+    assert "features" not in days.look()
+
+
+def test_a_run_of_an_image_and_its_mask_is_followed_by_no_other_mask(days: Days) -> None:
+    days.look()
+    image, mask = (dg.AssetKey(["gibs", VIIRS, name]) for name in ("image", "missing_data"))
+    job = days.definitions.resolve_implicit_global_asset_job_def()
+    run = days.instance.create_run_for_job(
+        job,
+        tags={"dagster/partition": ONE},
+        asset_selection=frozenset({image, mask}),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+    def made(key: dg.AssetKey) -> None:
+        event = dg.AssetMaterialization(key, partition=ONE)
+        days.instance.report_dagster_event(
+            DagsterEvent(
+                DagsterEventType.ASSET_MATERIALIZATION.value,
+                run.job_name,
+                event_specific_data=StepMaterializationData(event),
+            ),
+            run.run_id,
+        )
+
+    made(image)
+    assert "missing_data" not in days.look()
+    made(mask)
+    days.instance.report_run_canceled(run)
+    assert "missing_data" not in days.look()
+    assert "missing_data" not in days.look()
 
 
 def test_the_newest_days_wait_for_the_no_data_layer_and_older_ones_do_not(ephemeral: dg.DagsterInstance) -> None:

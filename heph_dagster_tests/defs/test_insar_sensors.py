@@ -67,13 +67,18 @@ def test_frames_are_listed_when_interferograms_have_come(
 ) -> None:
     look = looking("hephaestus_raw")
     raw = tmp_path / "hephaestus" / "raw"
+    none = ([], f"none of the 2 frames in {raw} has changed, or some do still")
     assert look() == ([], f"none of the 0 frames in {raw} has changed, or some do still")
-    for frame in (ONE, TWO):
-        (raw / frame / "interferograms" / "20200101_20200113").mkdir(parents=True)
+    pairs = [raw / frame / "interferograms" / "20200101_20200113" for frame in (ONE, TWO)]
+    for pair in pairs:
+        pair.mkdir(parents=True)
+        (pair / "InSAR.png").write_bytes(b"half")
     (raw / "no frame").mkdir()
-    assert look()[0] == []
-    assert look() == ([TWO, ONE], None)
+    assert look() == none
+    (pairs[0] / "InSAR.png").write_bytes(b"half and whole")
+    assert look() == ([TWO], None)  # the other was being copied
+    assert look() == ([ONE], None)
     assert instance.has_dynamic_partition("hephaestus_frames", TWO)
-    assert look() == ([], f"none of the 2 frames in {raw} has changed, or some do still")
-    (raw / ONE / "interferograms" / "20200101_20200125").mkdir()
-    assert [look()[0], look()[0], look()[0]] == [[], [ONE], []]
+    assert look() == none
+    (pairs[1] / "Coherence.png").write_bytes(b"later")
+    assert [look(), look(), look()] == [none, ([TWO], None), none]

@@ -16,6 +16,7 @@ from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.archive import mosaic_path, write_day
 from heph_dagster.gibs.catalogue import Catalogue, load_catalogue
+from heph_dagster.gibs.download import DayRequest, fetch_days
 from heph_dagster.gibs.server import running_server
 from heph_dagster.settings import Settings
 from heph_dagster_tests.conftest import DAYS, EPSG, LEVEL, NDVI, NDVI_DAYS, NO_DATA, TERRA, VIIRS, earth
@@ -179,6 +180,31 @@ def test_an_outage_loses_no_day(look, server: tuple[Path, str], instance: dg.Dag
     assert new()[0] == ["2020-09-25...2020-09-26", "2020-09-28"]
 
 
+def test_an_outage_keeps_what_is_known(look, server: tuple[Path, str]) -> None:
+    new = look(settings(server[1]))
+    new()
+    known = new.cursor
+    with scripted(lambda *_: Response(status_code=400)) as down:
+        new.go_to(settings(down))
+        assert new()[0] == []
+    assert new.cursor == known
+
+
+def test_the_first_day_that_is_set_holds_at_every_look(look, server: tuple[Path, str]) -> None:
+    new = look(settings(server[1], watch_from=DAYS[2]))
+    assert new()[0] == ["2020-09-28"]
+    new.go_to(settings(server[1], watch_from=DAYS[1]))
+    assert new()[0] == ["2020-09-26"]
+
+
+def test_days_before_the_layer_began_are_left(look, archive: Path, catalogue: Catalogue, tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    for day in (date(2015, 11, 20), date(2015, 11, 24)):
+        write_day(root, catalogue[VIIRS], EPSG, day, earth(day))
+    with running_server(root, catalogue) as url:
+        assert look(settings(url, watch_from=date(2015, 1, 1)))()[0] == ["2015-11-24"]
+
+
 def test_the_list_of_days_is_asked_for_under_a_condition(look, archive: Path, catalogue: Catalogue) -> None:
     with counted(archive, catalogue) as (url, statuses):
         new = look(settings(url))
@@ -240,6 +266,24 @@ def test_a_replaced_day_alone_is_materialized(
     ]
 
 
+def test_a_day_that_a_killed_recheck_replaced_is_materialized_by_the_next(
+    look, server: tuple[Path, str], catalogue: Catalogue, instance: dg.DagsterInstance
+) -> None:
+    root, url = server
+    new = look(settings(url))
+    new()
+    new.run()
+    write_day(root, catalogue[VIIRS], EPSG, DAYS[1], earth(LATE))
+    client = settings(url).client()
+    request = DayRequest(catalogue[VIIRS], EPSG, LEVEL, Settings().data_dir, refresh=True)
+    assert [each.outcome for each in fetch_days(client, request, DAYS)] == ["unchanged", "replaced", "unchanged"]
+    replaced = look(settings(url), f"replaced_days_{VIIRS}")
+    replaced()
+    assert replaced.run() == [True]
+    records = instance.fetch_materializations(IMAGE, limit=10).records
+    assert [record.partition_key for record in records] == ["2020-09-26", *(f"{day}" for day in reversed(DAYS))]
+
+
 def test_a_recheck_that_fails_names_the_day(look, server: tuple[Path, str], instance: dg.DagsterInstance) -> None:
     root, url = server
     new = look(settings(url))
@@ -261,12 +305,13 @@ def test_a_recheck_that_fails_names_the_day(look, server: tuple[Path, str], inst
 @pytest.mark.parametrize("on", [False, True])
 def test_one_setting_switches_automation_on(on: bool) -> None:
     definitions = build_definitions(Settings(automation=on))
-    sensors = {each.name: each for each in definitions.sensors or () if each.name != "hephaestus_frames"}
+    always = ("hephaestus_frames", "lost_runs")
+    sensors = {each.name: each for each in definitions.sensors or () if each.name not in always}
     schedules = list(definitions.schedules or ())
     layers = (VIIRS, TERRA, NO_DATA)
     assert sensors.keys() == {
         *(f"{what}_days_{layer}" for what in ("new", "replaced") for layer in layers),
-        *("follow", "lost_runs", "alerts", "alerts_of_failed_runs", "hephaestus_annotations", "hephaestus_raw"),
+        *("follow", "alerts", "alerts_of_failed_runs", "hephaestus_annotations", "hephaestus_raw"),
     }
     assert len(schedules) == 7
     assert {each.default_status.value for each in (*sensors.values(), *schedules)} == {"RUNNING" if on else "STOPPED"}

@@ -16,12 +16,12 @@ IMAGE = dg.AssetKey(["gibs", VIIRS, "image"])
 
 
 def tick(
-    instance: dg.DagsterInstance, settings: Settings, name: str, day: date
+    instance: dg.DagsterInstance, settings: Settings, name: str, day: date, minute: int = 0
 ) -> tuple[list[dg.RunRequest], str | None]:
     definitions = build_definitions(settings)
     with dg.build_schedule_context(
         instance=instance,
-        scheduled_execution_time=datetime(day.year, day.month, day.day, settings.daily_hour, tzinfo=UTC),
+        scheduled_execution_time=datetime(day.year, day.month, day.day, settings.daily_hour, minute, tzinfo=UTC),
         resources={"gibs": Gibs.of(settings)},
         repository_def=definitions.get_repository_def(),
     ) as context:
@@ -75,15 +75,19 @@ def test_a_server_that_is_down_is_told(instance: dg.DagsterInstance, settings: S
 def test_each_month_the_climatology_is_renewed_and_recent_days_are_judged(
     instance: dg.DagsterInstance, settings: Settings
 ) -> None:
-    name = f"climatology_{VIIRS}"
-    assert tick(instance, settings, name, date(2020, 10, 1)) == ([], f"there is no day of {VIIRS} since 2020-07-31")
+    name, first = f"climatology_{VIIRS}", date(2020, 10, 1)
+    climatology, judged = (dg.AssetKey(["gibs", VIIRS, part]) for part in ("hue_climatology", "miscoloration"))
+    assert [each.asset_selection for each in tick(instance, settings, name, first)[0]] == [[climatology]]
+    assert tick(instance, settings, name, first, 30) == ([], f"there is no day of {VIIRS} since 2020-07-31")
     made(instance, "2020-01-01", *(f"{day}" for day in DAYS))
-    first, second = tick(instance, settings, name, date(2020, 10, 1))[0]
-    keys = [dg.AssetKey(["gibs", VIIRS, part]) for part in ("hue_climatology", "miscoloration")]
-    assert (first.asset_selection, second.asset_selection) == (keys, keys[1:])
-    assert first.tags["dagster/asset_partition_range_start"] == "2020-09-25"
-    assert first.tags["dagster/asset_partition_range_end"] == "2020-09-26"
-    assert second.partition_key == "2020-09-28"
+    one, two = tick(instance, settings, name, first, 30)[0]
+    assert (one.asset_selection, two.asset_selection) == ([judged], [judged])
+    assert one.tags["dagster/asset_partition_range_start"] == "2020-09-25"
+    assert one.tags["dagster/asset_partition_range_end"] == "2020-09-26"
+    assert two.partition_key == "2020-09-28"
+    assert one.run_key != two.run_key
+    schedule = build_definitions(settings).resolve_schedule_def(name)
+    assert schedule.cron_schedule == ["0 12 1 * *", "30 12 1 * *"]
 
 
 def test_each_week_the_learners_that_are_set_train(instance: dg.DagsterInstance, settings: Settings) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 
+from heph_dagster.anomalies.feature_table import features_path, read_features
+from heph_dagster.anomalies.label_table import label_rows, labels_path, read_labels
 from heph_dagster.anomalies.missing_files import label_missing_data
 from heph_dagster.anomalies.warped_days import label_warping
 from heph_dagster.defs.runs import instance_at
@@ -39,6 +41,7 @@ def judge(world: World, operation: Operation, webhook: Webhook, days: Sequence[d
     problems = [] if settled else ["it did not come to rest"]
     problems += _images(world, operation, days)
     problems += _verdicts(world, operation, days)
+    problems += _tables(world, operation, days)
     problems += _predictions(world, operation, days)
     problems += _alerts(world, webhook, days)
     with instance_at(operation.settings.dagster_home) as instance:
@@ -99,6 +102,16 @@ def _equal(one: Path, other: Path) -> bool:
     if one.suffix == ".tif":
         return np.array_equal(read_pixels(one), read_pixels(other))
     return one.read_bytes() == other.read_bytes()
+
+
+def _tables(world: World, operation: Operation, days: Sequence[date]) -> list[str]:
+    """Each day has the label that its verdicts make, and features."""
+    root = operation.settings.data_dir
+    labels = read_labels(labels_path(root, EPSG, world.layer))
+    fresh = {row.day: row.codes for row in label_rows(root, world.layer, EPSG)}
+    described, _ = read_features(features_path(root, EPSG, world.layer))
+    wrong = [f"{day}: its label is not what its verdicts say" for day in days if labels.get(day) != fresh[day]]
+    return wrong + [f"{day} has no features" for day in set(days) - set(described)]
 
 
 def _predictions(world: World, operation: Operation, days: Sequence[date]) -> list[str]:

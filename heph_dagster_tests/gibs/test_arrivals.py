@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heph_dagster.gibs.arrivals import LONGEST_WAIT, Arrivals, Known, Look, Tries
+from heph_dagster.gibs.arrivals import Arrivals, Known, Look, Tries
 from heph_dagster.gibs.periods import Domain, Period, compress
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -27,7 +27,7 @@ def look(
     failed: Iterable[date] = (),
     now: datetime = NOW,
 ) -> Look:
-    return arrivals.look(arrivals.listed(TODAY), Known({*there}, {*busy}, {*failed}), now, WAIT)
+    return arrivals.look(arrivals.listed(date.min, TODAY), Known({*there}, {*busy}, {*failed}), now, WAIT)
 
 
 def test_the_first_look_wants_the_newest_days() -> None:
@@ -51,7 +51,9 @@ def test_a_first_day_that_was_told_holds() -> None:
 
 def test_a_list_without_end_is_cut() -> None:
     endless = Domain((Period(DAYS[0], date.max),))
-    assert Arrivals(DAYS[0]).seen(endless, TODAY, 1).listed(DAYS[1]) == DAYS[:2]
+    arrivals = Arrivals(DAYS[0]).seen(endless, TODAY, 1)
+    assert arrivals.listed(DAYS[0], DAYS[1]) == DAYS[:2]
+    assert arrivals.listed(DAYS[1], DAYS[1]) == DAYS[1:2]
 
 
 def test_days_that_are_not_there_are_wanted_once() -> None:
@@ -87,10 +89,21 @@ def test_a_day_that_failed_is_tried_again_after_a_growing_time() -> None:
     assert waits == [10, 40, 160, 640, 1440, 1440, 1440]
 
 
-def test_a_run_that_was_lost_holds_a_day_for_a_day() -> None:
+def test_a_day_is_not_asked_for_while_a_run_is_at_it() -> None:
     arrivals = look(Arrivals(DAYS[-1], LISTED)).arrivals
-    assert look(arrivals, busy=DAYS, now=NOW + LONGEST_WAIT - timedelta(seconds=1)).waiting == (DAYS[-1],)
-    assert look(arrivals, busy=DAYS, now=NOW + LONGEST_WAIT).wanted == (DAYS[-1],)
+    later = look(arrivals, busy=DAYS, now=NOW + timedelta(days=9))
+    assert (later.wanted, later.waiting) == ((), (DAYS[-1],))
+
+
+def test_an_earlier_day_that_fails_again_waits_longer() -> None:
+    arrivals, now, asked = Arrivals(DAYS[5], LISTED), NOW, []
+    for minute in range(0, 120, 5):
+        now = NOW + timedelta(minutes=minute)
+        failed = look(arrivals, there=DAYS[5:], failed=DAYS[1:2], now=now)
+        asked += [minute] * len(failed.wanted)
+        # While the run is at it, it has not failed.
+        arrivals = look(failed.arrivals, there=DAYS[5:], busy=DAYS[1:2], now=now).arrivals
+    assert asked == [0, 10, 50]
 
 
 def test_a_day_that_the_server_takes_back_is_forgotten() -> None:
