@@ -123,7 +123,7 @@ def _backfilled(folder: Path, url: str, bare: float, name: str, most: float, pas
     home.mkdir()
     with running_cluster(password) if password else nullcontext() as cluster:
         if cluster is not None:
-            address = f"postgresql://postgres:{password}@127.0.0.1:{cluster.port}/postgres"
+            address = f"postgresql+psycopg2://postgres:{password}@127.0.0.1:{cluster.port}/postgres"
             variables |= {"DAGSTER_PG": address}
             (home / "dagster.yaml").write_text(_SERVER_STORAGE + "telemetry: {enabled: false}\n", "utf-8")
         heph = str(Path(sys.executable).with_name("heph"))
