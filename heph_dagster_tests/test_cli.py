@@ -92,6 +92,7 @@ def test_errors_are_a_line(tmp_path: Path, arguments: list[str], message: str) -
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_an_archive_is_synthesized(tmp_path: Path) -> None:
     options = ("--days", 1, "--level", 0, "--layer", VIIRS, "--workers", 1)
     result = heph("archive", "synthesize", tmp_path / "a", *options)

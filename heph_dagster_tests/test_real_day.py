@@ -32,6 +32,7 @@ needs_real_data = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_real_data
 def test_the_swath_gaps_of_a_real_day_are_found(tmp_path: Path, catalogue: Catalogue) -> None:
     archive = tmp_path / "archive"

@@ -107,6 +107,7 @@ def check_crops(folder: Path, instance: dg.DagsterInstance) -> dict[str, dg.Asse
     return checks(merged.resolve_job_def("check").execute_in_process(instance=instance))
 
 
+@pytest.mark.slow
 def test_crops_that_lack_an_annotation_are_found(run, instance: dg.DagsterInstance, folder: Path) -> None:
     one = folder / "annotations" / "5.json"
     content = one.read_bytes()
@@ -122,6 +123,7 @@ def test_crops_that_lack_an_annotation_are_found(run, instance: dg.DagsterInstan
     assert f"| {REUNION} | {told} |" in found["counts"].metadata["wrong"].value
 
 
+@pytest.mark.slow
 def test_damaged_crops_are_found(run, instance: dg.DagsterInstance, folder: Path) -> None:
     run(ANNOTATIONS)
     run(*PARTITIONED, partition=REUNION)

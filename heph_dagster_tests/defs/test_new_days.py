@@ -128,6 +128,7 @@ def test_days_that_are_there_are_left(look, server: tuple[Path, str], instance: 
     assert new() == ([], told)
 
 
+@pytest.mark.slow
 def test_a_day_that_comes_late_is_fetched(
     look, server: tuple[Path, str], catalogue: Catalogue, instance: dg.DagsterInstance
 ) -> None:
@@ -284,6 +285,7 @@ def test_a_day_that_a_killed_recheck_replaced_is_materialized_by_the_next(
     assert [record.partition_key for record in records] == ["2020-09-26", *(f"{day}" for day in reversed(DAYS))]
 
 
+@pytest.mark.slow
 def test_a_recheck_that_fails_names_the_day(look, server: tuple[Path, str], instance: dg.DagsterInstance) -> None:
     root, url = server
     new = look(settings(url))

@@ -130,6 +130,7 @@ def test_what_has_failed_is_tried_and_told_once(run, settings: Settings, viirs: 
         assert f": 1 of 2 days failed; the others are done. {DAYS[0]}: {mosaic}: 1 of 6 tiles are not" in error
 
 
+@pytest.mark.slow
 def test_a_climatology_that_cannot_be_read_is_told_once(run, settings: Settings, viirs: Layer) -> None:
     path = climatology_path(settings.data_dir, EPSG, viirs)
     path.parent.mkdir(parents=True)

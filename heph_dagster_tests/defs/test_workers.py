@@ -166,11 +166,13 @@ def result(address: str, work: Callable[..., Any], *args: Any, meanwhile: Callab
         return job.result()
 
 
+@pytest.mark.slow
 def test_workers_that_die_are_told(scheduler: str) -> None:
     with pytest.raises(WorkersError, match=f"workers of the dask scheduler at {scheduler} die of their work"):
         result(scheduler, os._exit, 1)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away_is_told() -> None:
     with (
         distributed.LocalCluster(n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
@@ -184,6 +186,7 @@ def test_without_a_scheduler_there_is_no_cluster() -> None:
         assert pool is None
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

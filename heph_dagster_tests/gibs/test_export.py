@@ -256,6 +256,7 @@ EXPORTS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPORTS)
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     mosaic = write_mosaic(tmp_path / "a.mrf", noise())

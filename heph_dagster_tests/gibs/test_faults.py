@@ -81,6 +81,7 @@ def _limited(url: str, root: Path, limit: int, answer: Connection) -> None:
         answer.send("no error")
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_range_and_what_has_arrived_is_kept(
     archive: Path, tmp_path: Path, catalogue: Catalogue
 ) -> None:

@@ -219,6 +219,7 @@ def real_deformed() -> Iterator[Annotation]:
     return (each for each in read_annotations(archive).annotations if each.deformations)
 
 
+@pytest.mark.slow
 def test_crops_of_all_real_deformations_contain_them() -> None:
     checked = 0
     for each in real_deformed():

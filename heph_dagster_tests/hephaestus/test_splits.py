@@ -247,6 +247,7 @@ def test_test_frames_are_frames() -> None:
         frame_split(pairs(("20180101", "20180113")), test_frames=["Etna"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="the published split is not here; see HEPH_REAL_DATA")
 def test_the_published_split_of_the_real_annotations() -> None:
     real = read_annotations(PUBLISHED.with_name("annotations.tar.gz")).annotations

@@ -105,6 +105,7 @@ def test_invented_annotations_are_sound_and_round_trip(tmp_path: Path) -> None:
         assert (each.polygon % 1).any()
 
 
+@pytest.mark.slow
 def test_invented_annotations_are_in_the_proportions_of_real_ones() -> None:
     made = invent(1500, 1)
     shown = [each for each in made if each.deformations]
@@ -124,6 +125,7 @@ def test_invented_annotations_are_in_the_proportions_of_real_ones() -> None:
         assert each.caption
 
 
+@pytest.mark.slow
 def test_invented_outlines_match_the_fringes_of_their_images() -> None:
     made = invent(600, 5, (DESCENDING,))
     frames = scenes(made, 5)
@@ -244,6 +246,7 @@ def test_the_command_says_what_is_wrong(arguments: list[str], message: str, tmp_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_real_annotations_get_interferograms_that_show_them(tmp_path: Path) -> None:
     archive = REAL_DATA / "hephaestus" / "annotations.tar.gz"
     if not archive.exists():

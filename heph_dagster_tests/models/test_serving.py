@@ -130,6 +130,7 @@ def test_a_large_example_is_left_out_without_a_word(tmp_path: Path) -> None:
     assert tracking.load(version).shape == (-1, 300, 300, 3)
 
 
+@pytest.mark.slow
 def test_a_champion_that_cannot_be_used_is_beaten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlruns")
 

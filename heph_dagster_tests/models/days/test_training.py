@@ -81,6 +81,7 @@ def test_every_learner_learns_and_is_recorded(tracking: Tracking, source: LayerD
         assert ("curves.png" in figures) == LEARNERS[learner].has_epochs
 
 
+@pytest.mark.slow
 def test_a_forest_sees_magenta(tracking: Tracking, source: LayerDays) -> None:
     made = train(tracking, source, "random_forest")
     assert made.trained.metrics[Split.TRAIN]["roc_auc"].value == 1
@@ -139,6 +140,7 @@ def test_a_version_that_cannot_be_loaded_is_an_error(tracking: Tracking, source:
         tracking.predict(Version("nothing", 9, "x"), load_days(source, Task.MISCOLORATION).parts[Split.TEST].inputs)
 
 
+@pytest.mark.slow
 def test_parameters_reach_the_learner(tracking: Tracking, source: LayerDays) -> None:
     made = train(tracking, source, parameters=LinearParameters(c=0.5))
     assert made.trained.model[-1].C == 0.5
