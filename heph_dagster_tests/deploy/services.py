@@ -19,7 +19,7 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104  in a container; replaced here
 _PORTS = {"code": "4000", "webserver": "3000", "mlflow": "5000"}
 _NOT_INHERITED = ("AWS_", "DAGSTER_", "HEPH_", "MLFLOW_", "PG")
 _PATIENCE = 120
-_STOP_SECONDS = 30
+_STOP_SECONDS = 90  # a code server waits 60 s for calls that are being answered
 
 
 class Deployment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from heph_dagster.models.insar.parameters import ClassifierParameters, Segmenter
 from heph_dagster.models.insar.prediction_table import frames_with_predictions, predictions_path, read_predictions
 from heph_dagster.models.insar.predictions import Champions, find_drift, load_champions, predict_frame, squares
 from heph_dagster.models.insar.training import CLASSIFIER, train_interferograms
-from heph_dagster.models.tracking import Loaded, Tracking, Version
+from heph_dagster.models.tracking import Tracking, Version
 from heph_dagster.png import Picture, encode_png
 from heph_dagster_tests.models.insar.conftest import FRAMES, SIZE, simple_crop
 
@@ -131,10 +132,9 @@ def test_what_is_kept_is_of_the_same_files_and_models(tmp_path: Path, tracking: 
     bare, anew = ask()
     assert (anew, bare.coherence, bare.coherence_bytes) == (1, False, None)
     # Each store has a version 1.
-    elsewhere = Version(CLASSIFIER, 1, "another run")
-    found, anew = ask(
-        Champions(replace(champions.classifier, model=Loaded(elsewhere, champions.classifier.model._model)), None)
-    )
+    elsewhere = copy(champions.classifier.model)
+    elsewhere.version = Version(CLASSIFIER, 1, "another run")
+    found, anew = ask(Champions(replace(champions.classifier, model=elsewhere), None))
     assert (anew, found.version, found.run_id) == (1, 1, "another run")
 
 
