@@ -102,7 +102,8 @@ def kill_at_work(address: str, workers: dict[str, subprocess.Popen[bytes]], firs
     with distributed.Client(address, set_as_default=False) as client:
         while not last.exists():
             names = {place: each["name"] for place, each in client.scheduler_info(n_workers=-1)["workers"].items()}
-            busy = [str(names[place]) for place, keys in client.processing().items() if keys]
+            # What the client knows of workers is some seconds old.
+            busy = [str(names[place]) for place, keys in client.processing().items() if keys and place in names]
             if first.exists() and busy:
                 workers[busy[0]].kill()
                 return busy[0]

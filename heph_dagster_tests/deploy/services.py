@@ -19,7 +19,7 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104  in a container; replaced here
 _PORTS = {"code": "4000", "webserver": "3000", "mlflow": "5000"}
 _NOT_INHERITED = ("AWS_", "DAGSTER_", "HEPH_", "MLFLOW_", "PG")
 _PATIENCE = 120
-_STOP_SECONDS = 90  # a code server waits 60 s for calls that are being answered
+_STOP_SECONDS = 30
 
 
 class Deployment:
@@ -68,6 +68,8 @@ class Deployment:
         """Services that start together and are all healthy."""
         definitions = {name: read("compose.yaml")["services"][name] for name in services}
         with ExitStack() as stack:
+            # A shell makes its background jobs deaf to SIGINT, by which Dagster ends what it has started.
+            stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
             started = {
                 name: stack.enter_context(self._process(name, each["command"])) for name, each in definitions.items()
             }
