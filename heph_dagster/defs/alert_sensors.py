@@ -6,6 +6,7 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from heph_dagster.alerts.outbox import Outbox
 from heph_dagster.defs.alert_events import Cursor, Events
+from heph_dagster.defs.automation import sensor_status
 from heph_dagster.settings import Settings
 
 
@@ -15,7 +16,7 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     Args:
         settings: What is told of, and by which channels.
     """
-    status = dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED
+    status = sensor_status(settings)
     return [_alerts(settings, status), _failed_runs(settings, status)]
 
 

@@ -19,12 +19,17 @@ _AGAIN = "0 0 * * *"
 Condition = dg.AutomationCondition[Any]
 
 
+def sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
+    """Whether sensors are on where nobody has switched them in the UI."""
+    return dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED
+
+
 def follow_sensor(settings: Settings) -> dg.AutomationConditionSensorDefinition:
     """Looks at the conditions, and starts what they ask for."""
     return dg.AutomationConditionSensorDefinition(
         "follow",
         target=dg.AssetSelection.all(),
-        default_status=dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED,
+        default_status=sensor_status(settings),
         description="Makes what follows from days and frames that are new.",
     )
 

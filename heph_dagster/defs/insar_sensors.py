@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from heph_dagster.defs.automation import sensor_status
 from heph_dagster.defs.insar_assets import annotations, interferograms
 from heph_dagster.defs.insar_partitions import add_frames
 from heph_dagster.defs.resources import Insar
@@ -17,7 +18,7 @@ from heph_dagster.settings import Settings
 
 def insar_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors of annotations and of raw frames; what follows from both follows by its conditions."""
-    status = dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED
+    status = sensor_status(settings)
 
     @dg.sensor(
         name="hephaestus_annotations",

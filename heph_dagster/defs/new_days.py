@@ -11,6 +11,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from heph_dagster.defs.automation import sensor_status
 from heph_dagster.defs.gibs_assets import POOL, TILES, asset_key, fetch_images, group_name
 from heph_dagster.defs.partitions import days_of, dynamic_name
 from heph_dagster.defs.reports import failure_of
@@ -76,7 +77,7 @@ def new_day_sensor(active: ActiveLayer, settings: Settings, daily: UnresolvedAss
         name=f"new_days_{group_name(active)}",
         jobs=[daily],
         minimum_interval_seconds=settings.look_seconds,
-        default_status=_status(settings),
+        default_status=sensor_status(settings),
         description=f"Fetches days of {layer.title} when they come, however late.",
     )
     def new_days(context: dg.SensorEvaluationContext, gibs: Gibs) -> dg.SensorResult:
@@ -124,7 +125,7 @@ def replaced_day_sensor(active: ActiveLayer, settings: Settings, recheck: dg.Job
         name=f"replaced_days_{group_name(active)}",
         job_name=recheck.name,
         minimum_interval_seconds=round(settings.recheck_hours * 3600),
-        default_status=_status(settings),
+        default_status=sensor_status(settings),
         description=f"Asks for the newest {settings.recheck_days} days of {layer.title} again: NASA replaces them.",
     )
     def replaced_days(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -151,10 +152,6 @@ def _recorded(instance: dg.DagsterInstance, key: dg.AssetKey, day: str) -> str |
 
 def _op_name(active: ActiveLayer) -> str:
     return f"ask_again_{group_name(active)}"
-
-
-def _status(settings: Settings) -> dg.DefaultSensorStatus:
-    return dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED
 
 
 def known_days(instance: dg.DagsterInstance, active: ActiveLayer, days: Sequence[date]) -> Known:
