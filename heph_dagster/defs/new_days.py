@@ -9,7 +9,13 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    AUTO_RETRY_RUN_ID_TAG,
+    PARTITION_NAME_TAG,
+    WILL_RETRY_TAG,
+)
 
 from heph_dagster.defs.automation import sensor_status
 from heph_dagster.defs.gibs_assets import POOL, TILES, asset_key, fetch_images, group_name
@@ -29,6 +35,9 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+_RANGE = (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
+_RETRIED_WITHIN = timedelta(hours=1)
 
 
 class RecheckConfig(dg.Config):
@@ -164,7 +173,22 @@ def known_days(instance: dg.DagsterInstance, active: ActiveLayer, days: Sequence
         {date.fromisoformat(name) for name, each in status.items() if each == wanted}
         for wanted in (AssetPartitionStatus.IN_PROGRESS, AssetPartitionStatus.FAILED)
     )
-    return Known(there, busy, failed)
+    return Known(there, busy | _to_be_retried(instance, key, days), failed)
+
+
+def _to_be_retried(instance: dg.DagsterInstance, key: dg.AssetKey, days: Sequence[date]) -> set[date]:
+    """Days of runs that were lost, and that Dagster has not begun to carry out again yet."""
+    if not instance.run_retries_enabled:
+        return set()
+    lost = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=datetime.now(UTC) - _RETRIED_WITHIN)
+    found: set[date] = set()
+    for run in instance.get_runs(lost):
+        if run.tags.get(WILL_RETRY_TAG) == "false" or AUTO_RETRY_RUN_ID_TAG in run.tags:
+            continue
+        if key in (run.asset_selection or ()):
+            first, last = (run.tags.get(tag, run.tags.get(PARTITION_NAME_TAG)) for tag in _RANGE)
+            found.update(day for day in days if first is not None and last is not None and first <= f"{day}" <= last)
+    return found
 
 
 def run_requests(job: str, keys: Sequence[dg.AssetKey], days: Iterable[date], most: int) -> Iterator[dg.RunRequest]:

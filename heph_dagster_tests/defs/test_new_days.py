@@ -222,6 +222,24 @@ def test_a_run_in_progress_holds_its_days(look, server: tuple[Path, str], instan
     assert new()[0] == ["2020-09-28"]
 
 
+def test_a_lost_run_holds_its_days_until_dagster_has_carried_it_out_again(
+    look, server: tuple[Path, str], instance: dg.DagsterInstance
+) -> None:
+    new = look(settings(server[1]))
+    job = new.definitions.resolve_implicit_global_asset_job_def()
+    tags = {"dagster/asset_partition_range_start": "2020-09-25", "dagster/asset_partition_range_end": "2020-09-26"}
+    begun = dg.DagsterRunStatus.STARTED
+    run = instance.create_run_for_job(job, tags=tags, asset_selection=frozenset({IMAGE}), status=begun)
+    lost = instance.report_run_failed(run, "its process is gone")
+    assert lost is not None
+    assert new()[0] == ["2020-09-28"]
+    again = instance.create_run_for_job(job, tags=tags, asset_selection=frozenset({IMAGE}), status=begun)
+    instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": again.run_id})
+    instance.report_run_canceled(again)
+    new.cursor = None
+    assert new()[0] == ["2020-09-25...2020-09-26", "2020-09-28"]
+
+
 def test_days_of_other_steps_become_partitions(look, server: tuple[Path, str], instance: dg.DagsterInstance) -> None:
     new = look(settings(server[1], watch_from=NDVI_DAYS[0]), f"new_days_{NDVI}")
     assert new()[0] == [f"{day}" for day in NDVI_DAYS]
