@@ -10,6 +10,7 @@ from heph_dagster.commands.alert import alert
 from heph_dagster.commands.archive import archive, serve
 from heph_dagster.commands.backfill import backfill
 from heph_dagster.commands.check import check
+from heph_dagster.commands.copied import on_data
 from heph_dagster.commands.demo import demo
 from heph_dagster.commands.demo_training import demo_models
 from heph_dagster.commands.dev import dev
@@ -32,11 +33,10 @@ def main() -> None:
     """Satellite imagery days: fetched, checked, labelled."""
 
 
-for command in (
-    adopt, alert, archive, backfill, check, days, demo, demo_models, dev, download, export, insar, label, labels,
-    layers, prune, run, segment, serve, train, verify,
-):  # fmt: skip
+for command in (alert, archive, backfill, days, demo, demo_models, dev, layers, run, serve):
     main.add_command(command)
+for command in (adopt, check, download, export, insar, label, labels, prune, segment, train, verify):
+    main.add_command(on_data(command))
 
 if __name__ == "__main__":
     main()

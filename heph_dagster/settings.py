@@ -6,10 +6,10 @@ import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,14 +21,18 @@ from pydantic_settings import (
 from heph_dagster.access import Access
 from heph_dagster.gibs.catalogue import Catalogue, Layer, load_catalogue
 from heph_dagster.gibs.gdal_documents import GIBS_URL
+from heph_dagster.storage.bucket import Bucket, is_bucket
 
 if TYPE_CHECKING:
     from heph_dagster.alerts.alert import Channel
     from heph_dagster.gibs.client import GibsClient
 
 SETTINGS_FILE = "heph.toml"
+_FOLDER = Path("data")
 CATALOGUE_FILE = "layers.toml"
 MLFLOW_STORE = "mlflow.db"
+INSAR = "hephaestus"
+"""Folder of a data root for InSAR data."""
 _ADDRESS = r"^https?://\S+$"
 _SHA256 = r"^[0-9a-f]{64}$"
 _MAILS = r"^[\x21-\x2b\x2d-\x7e]+@[\x21-\x2b\x2d-\x7e]+(, *[\x21-\x2b\x2d-\x7e]+@[\x21-\x2b\x2d-\x7e]+)*$"
@@ -46,7 +50,9 @@ class Settings(BaseSettings):
     """What an installation is told.
 
     Attributes:
-        data_dir: Root of everything that is stored.
+        data_dir: Root of everything that is stored: a folder, or a bucket, `s3://<bucket>/<prefix>`.
+        work_dir: Where the data root is a bucket, the folder of this machine for what is no bucket's: `heph.toml`,
+            records of Dagster and MLflow, InSAR archives, copies of what is worked on.
         layers: Layers that get assets, as `<layer>` or `epsg<code>/<layer>`.
         level: Level at which days are downloaded; 2 is 2560 x 1280 px in EPSG:4326.
         gibs_url: Address of GIBS or of a local server.
@@ -62,8 +68,8 @@ class Settings(BaseSettings):
         insar_raw_sha256: See there.
         insar_crops_sha256: See there.
         insar_annotations: Folder, zip or tar of annotation files; by default, `hephaestus/annotations` of the data
-            folder, or what was downloaded.
-        insar_raw: Folder of the raw interferograms; `hephaestus/raw` in the data folder by default.
+            folder, or what was downloaded. Of the work folder, where the data root is a bucket.
+        insar_raw: Folder of the raw interferograms; `hephaestus/raw` there by default.
         dask: Address of the dask scheduler whose workers label days; threads of the run do without it.
         automation: Whether sensors and schedules are on by default; each can be switched in the UI.
         watch_from: First day that the sensors of new days want; by default the newest `recheck_days` at their first
@@ -86,7 +92,8 @@ class Settings(BaseSettings):
     # A wrong value is not repeated in the error: it may be a secret, also under a name that was spelt wrongly.
     model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid", hide_input_in_errors=True)
 
-    data_dir: Path = Path("data")
+    data_dir: Bucket | Path = _FOLDER
+    work_dir: Path | None = None
     layers: Annotated[tuple[str, ...], NoDecode] = (
         "VIIRS_SNPP_CorrectedReflectance_TrueColor",
         "MODIS_Terra_CorrectedReflectance_TrueColor",
@@ -129,6 +136,11 @@ class Settings(BaseSettings):
     alert_smtp: SecretStr = SecretStr("smtp://127.0.0.1")
     dagster_url: str = Field(default="http://127.0.0.1:3000", pattern=_ADDRESS)
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _root(cls, value: Any) -> Any:
+        return Bucket(value) if isinstance(value, str) and is_bucket(value) else value
+
     @field_validator("gibs_url", "dagster_url", mode="before")
     @classmethod
     def _without_slash(cls, value: Any) -> Any:
@@ -151,6 +163,12 @@ class Settings(BaseSettings):
             )
         return value
 
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if self.dask is not None and isinstance(self.data_dir, Bucket):
+            raise ValueError("workers of dask see no bucket: leave out HEPH_DASK, or have HEPH_DATA_DIR name a folder")
+        return self
+
     @field_validator("layers", "retrain", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -167,13 +185,35 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then the file in the data folder."""
         del dotenv_settings, file_secret_settings
-        root = init_settings().get("data_dir") or os.environ.get("HEPH_DATA_DIR") or "data"
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(root) / SETTINGS_FILE)
+        told = env_settings() | init_settings()
+        home = _home(told.get("data_dir", _FOLDER), told.get("work_dir"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / SETTINGS_FILE)
+
+    @property
+    def root(self) -> Path:
+        """The data root, which is a folder.
+
+        Raises:
+            ValueError: It is a bucket.
+        """
+        if isinstance(self.data_dir, Path):
+            return self.data_dir
+        raise ValueError(f"{self.data_dir.address} is no folder: HEPH_DATA_DIR must name one for this")
+
+    @property
+    def address(self) -> str:
+        """The data root: an absolute folder, or `s3://<bucket>/<prefix>`."""
+        return self.data_dir.address if isinstance(self.data_dir, Bucket) else str(self.data_dir.absolute())
+
+    @property
+    def home(self) -> Path:
+        """Folder of this machine: the data root if it is a folder, and no other is set."""
+        return _home(self.data_dir, self.work_dir)
 
     @property
     def dagster_home(self) -> Path:
         """Where Dagster keeps runs and events of this data folder, unless DAGSTER_HOME names another place."""
-        return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster").absolute()
+        return Path(os.environ.get("DAGSTER_HOME") or self.home / "dagster").absolute()
 
     @property
     def mlflow_uri(self) -> str:
@@ -188,12 +228,12 @@ class Settings(BaseSettings):
                 "MLFLOW_TRACKING_URI has a password, which Dagster's pages would show: that of a server goes into "
                 "MLFLOW_TRACKING_PASSWORD, and PostgreSQL's into PGPASSWORD"
             )
-        return uri or f"sqlite:///{self.data_dir.absolute() / MLFLOW_STORE}"
+        return uri or f"sqlite:///{self.home.absolute() / MLFLOW_STORE}"
 
     @property
     def mlflow_artifacts(self) -> Path | None:
         """Where a store in the data folder keeps files; None where MLFLOW_TRACKING_URI names a store."""
-        return None if os.environ.get("MLFLOW_TRACKING_URI") else self.data_dir.absolute() / "mlruns"
+        return None if os.environ.get("MLFLOW_TRACKING_URI") else self.home.absolute() / "mlruns"
 
     @property
     def mlflow_address(self) -> str:
@@ -203,13 +243,18 @@ class Settings(BaseSettings):
 
     @property
     def insar_dir(self) -> Path:
-        """Where tables, crops and downloads of InSAR data are kept."""
-        return self.data_dir / "hephaestus"
+        """Where what is made of InSAR data is kept: tables, masks, crops."""
+        return self.root / INSAR
+
+    @property
+    def insar_archives(self) -> Path:
+        """Where annotations and raw interferograms come from, unless settings name other places."""
+        return self.home / INSAR
 
     @property
     def insar_raw_dir(self) -> Path:
         """Where the raw interferograms are."""
-        return self.insar_raw or self.insar_dir / "raw"
+        return self.insar_raw or self.insar_archives / "raw"
 
     @property
     def access(self) -> Access:
@@ -240,7 +285,7 @@ class Settings(BaseSettings):
 
     def catalogue(self) -> Catalogue:
         """The shipped layers and those of the data folder."""
-        return load_catalogue(self.data_dir / CATALOGUE_FILE)
+        return load_catalogue(self.home / CATALOGUE_FILE)
 
     def active_layers(self) -> list[ActiveLayer]:
         """The layers that get assets.
@@ -271,6 +316,12 @@ class Settings(BaseSettings):
         if (layer, epsg) not in self.active_layers():
             raise ValueError(
                 f"{layer.identifier} in EPSG:{epsg} is not active; add it to HEPH_LAYERS or to layers in "
-                f"{self.data_dir / SETTINGS_FILE}. Active are: {', '.join(self.layers)}"
+                f"{self.home / SETTINGS_FILE}. Active are: {', '.join(self.layers)}"
             )
         return ActiveLayer(layer, epsg)
+
+
+def _home(data_dir: object, work_dir: object) -> Path:
+    if work_dir:
+        return Path(str(work_dir))
+    return _FOLDER if isinstance(data_dir, Bucket) or is_bucket(str(data_dir)) else Path(str(data_dir))

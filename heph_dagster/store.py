@@ -57,13 +57,14 @@ class Store(Generic[T]):
         Raises:
             ValueError: The file is damaged, or of another version.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(self.path.parent, os.O_RDONLY)
+        path = self.path.resolve()  # a link stays one
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
             values = self.read()
             yield values
-            with replacing(self.path) as part:
+            with replacing(path) as part:
                 text = json.dumps({_SCHEMA: _VERSION, **values}, default=str, indent=2, sort_keys=True)
                 part.write_text(text + "\n", "utf-8")
         finally:

@@ -261,6 +261,11 @@ def _is_constant(data: bytes) -> bool:
     return transparent or bool((pixels == pixels[0, 0]).all())
 
 
+def compared_days(days: Iterable[date], look_back: int = LOOK_BACK_DAYS) -> set[date]:
+    """Days and those before them that `check_frozen` looks at."""
+    return {day - timedelta(days=back) for day in days for back in range(look_back + 1)}
+
+
 def _before(root: Path, layer: Layer, epsg: int, day: date, look_back: int) -> Iterator[date]:
     """Days on disk among those before a day."""
     for back in range(look_back, 0, -1):

@@ -84,6 +84,12 @@ def freshness_windows(layer: Layer) -> tuple[timedelta | None, timedelta]:
     return step + _NEAR_REAL_TIME if layer.daily else None, step + timedelta(days=default_delay(layer).days)
 
 
+def days_of_delay(layer: Layer, today: date) -> list[date]:
+    """The days on which `usual_delay` looks at."""
+    first = add_steps(today, layer.period, -_LOOK_BACK_STEPS) or today
+    return [first + timedelta(days=number) for number in range((today - first).days)]
+
+
 def usual_delay(root: Path, layer: Layer, epsg: int, today: date) -> Delay:
     """The delay that the days on disk show: the upper quartile of the times from a day's end to when it was fetched.
 
@@ -95,10 +101,8 @@ def usual_delay(root: Path, layer: Layer, epsg: int, today: date) -> Delay:
         epsg: Projection.
         today: Day up to which to look, 60 steps of the layer's cadence back.
     """
-    first = add_steps(today, layer.period, -_LOOK_BACK_STEPS) or today
     delays = []
-    for number in range((today - first).days):
-        day = first + timedelta(days=number)
+    for day in days_of_delay(layer, today):
         published = Published.load(mosaic_path(root, epsg, day, layer), epsg=epsg)
         if published is not None:
             with published, suppress(MosaicError):  # a damaged day tells nothing

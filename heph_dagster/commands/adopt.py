@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heph_dagster.commands import options
+from heph_dagster.commands.copied import place
 
 if TYPE_CHECKING:
     from heph_dagster.anomalies.splits import SplitDay
@@ -47,7 +48,7 @@ def adopt(directory: Path, output_dir: Path | None, level: int | None, *, replac
 
     settings = Settings()
     catalogue, active = settings.catalogue(), settings.active_layers()
-    root = output_dir or settings.data_dir
+    root = output_dir or settings.root
     images, unknown = find_images(directory, catalogue)
     if not images and not unknown and not any(_split_files(directory)):
         raise ValueError(
@@ -59,14 +60,14 @@ def adopt(directory: Path, output_dir: Path | None, level: int | None, *, replac
     results += _adopt_split_files(directory, root, catalogue, replace=replace)
     adopted = [each for each in results if isinstance(each, Adopted)]
     rejected = unknown + [each for each in results if isinstance(each, Rejected)]
-    own = root.resolve() == settings.data_dir.resolve()
+    own = root.resolve() == settings.root.resolve()
     marks = Marks()
     if any(each.day is not None for each in adopted):
         with (
             instance_at(settings.dagster_home if own else root.absolute() / "dagster") as instance,
             click.progressbar(adopted, label="Marking", file=sys.stderr) as days,
         ):
-            marks = mark_adopted(instance, active, days)
+            marks = mark_adopted(instance, active, days, lambda path: place(path.absolute()))
     ignored = sorted(path.name for path in directory.iterdir() if _ignored(path))
     _report(adopted, rejected, marks, ignored, as_json=as_json)
     raise SystemExit(int(bool(rejected)))

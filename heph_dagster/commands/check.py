@@ -29,7 +29,7 @@ def check(layer_name: str, start: date, end: date | None, epsg: int, output_dir:
     from heph_dagster.settings import Settings
 
     settings = Settings()
-    root, layer, today = output_dir or settings.data_dir, settings.catalogue()[layer_name], datetime.now(UTC).date()
+    root, layer, today = output_dir or settings.root, settings.catalogue()[layer_name], datetime.now(UTC).date()
     layer.grid(epsg)
     end = end or start
     if end < start:

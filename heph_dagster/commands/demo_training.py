@@ -133,8 +133,8 @@ def _make(settings: Settings, days: list[date], seed: int) -> None:
     (layer,) = (each.layer for each in settings.active_layers())
     recipe = Recipe(seed, _LEVEL, _ANOMALOUS)
     with counting("Synthesizing days", len(days)) as advance:
-        synthesize(settings.data_dir, [layer], days, settings.catalogue(), recipe, on_day=lambda _: advance())
-    take_truth(settings.data_dir, layer, EPSG)
+        synthesize(settings.root, [layer], days, settings.catalogue(), recipe, on_day=lambda _: advance())
+    take_truth(settings.root, layer, EPSG)
     make_interferograms(settings, _INTERFEROGRAMS, seed, frames=MANY_FRAMES, deformed=_DEFORMED)
 
 

@@ -31,9 +31,10 @@ def dev(host: str, port: int, mlflow_port: int) -> None:
     if not os.environ.get("HEPH_DATA_DIR") and (ROOT / ARCHIVE).is_dir():
         os.environ["HEPH_DATA_DIR"] = str(ROOT)
     settings = Settings()
-    root = settings.data_dir.absolute()
+    root = settings.home.absolute()
     environment = os.environ | {
-        "HEPH_DATA_DIR": str(root),
+        "HEPH_DATA_DIR": settings.address,
+        "HEPH_WORK_DIR": str(root),
         "DAGSTER_HOME": str(prepare_home(settings.dagster_home)),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
@@ -56,7 +57,7 @@ def dev(host: str, port: int, mlflow_port: int) -> None:
             str(mlflow_port),
         )
         commands[f"MLflow on http://{host}:{mlflow_port}"] = [*python, *mlflow]
-    click.echo(f"Data folder {root}")
+    click.echo(f"Data in {settings.address}")
     check_port(host, port)
     for name in commands:
         click.echo(f"Starting {name}")

@@ -103,7 +103,7 @@ def download(**given: Any) -> None:
 
     options = DownloadOptions(**given)
     settings, epsg = Settings(), options.epsg
-    layer, root = settings.catalogue()[options.layer_name], options.output_dir or settings.data_dir
+    layer, root = settings.catalogue()[options.layer_name], options.output_dir or settings.root
     resolution = None if options.level is not None else layer.resolution(options.tile_resolution, epsg)
     level = (options.level or 0) if resolution is None else resolution.level
     box = None if options.bbox is None else projected_box(epsg, options.bbox)

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from heph_dagster.commands.copied import place
 from heph_dagster.commands.progress import counting
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
@@ -63,7 +64,7 @@ class Selection:
         Raises:
             ValueError: The range is empty, or nothing is there of a layer that is not daily.
         """
-        start, end, root = self.start_date, self.end_date, self.output_dir or Settings().data_dir
+        start, end, root = self.start_date, self.end_date, self.output_dir or Settings().root
         if end <= start:
             raise ValueError(f"no day lies from {start} to before {end}: the end date is not included")
         days = [start + timedelta(days=number) for number in range((end - start).days)]
@@ -99,14 +100,14 @@ class Report:
         if self.selection.as_json:
             values: dict[str, Any] = {
                 "layer": self.selection.layer.identifier,
-                "files": self.files,
+                "files": [place(path) for path in self.files],
                 "failed": {str(day): str(error) for day, error in self.failed.items()},
                 "missing": missing,
             }
             click.echo(json.dumps(values, default=str, indent=2))
         else:
             for path in self.files:
-                click.echo(path)
+                click.echo(place(path))
             for day, error in self.failed.items():
                 click.echo(f"{day}: {error}", err=True)
             if missing:

@@ -55,7 +55,7 @@ def _have(settings: Settings, name: str) -> dict[str, Any]:
 
     archive = Archive(getattr(settings, f"insar_{name}_url"), getattr(settings, f"insar_{name}_sha256"))
     with measuring(f"Downloading {name}") as note:
-        download = fetch(archive, settings.insar_dir / "downloads", settings.access, note)
+        download = fetch(archive, settings.insar_archives / "downloads", settings.access, note)
     row = asdict(download)
     if name == "raw":
         with measuring("Unpacking raw") as note:

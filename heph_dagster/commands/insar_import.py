@@ -33,7 +33,7 @@ def import_annotations(source: Path | None, out: Path | None, *, as_json: bool) 
 
     settings = Settings()
     folder = out or settings.insar_dir
-    default = settings.insar_annotations or annotations_source(settings.insar_dir, settings.insar_annotations_url)
+    default = settings.insar_annotations or annotations_source(settings.insar_archives, settings.insar_annotations_url)
     read = read_annotations(source or default)
     write_annotations(folder, read)
     counts = read.counts()

@@ -43,7 +43,7 @@ def import_crops(source: Path, out: Path | None, size: int | None, split_file: P
     from heph_dagster.hephaestus.published import import_crops as import_published
     from heph_dagster.settings import Settings
 
-    folder = out or Settings().data_dir / "hephaestus" / "published"
+    folder = out or Settings().insar_dir / "published"
     with click.progressbar(length=1, label="Importing", file=sys.stderr) as bar:
 
         def advance(done: int, count: int) -> None:

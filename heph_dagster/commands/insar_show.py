@@ -61,7 +61,7 @@ def show(
     if path.suffix.lower() != ".png":
         raise click.BadParameter(f"{path} should end in .png", param_hint="--out")
     annotation = _find(unique_id, settings.insar_dir, source)
-    volcanoes = read_volcanoes(settings.insar_dir / NAMES_FILE).get(annotation.frame, ())
+    volcanoes = read_volcanoes(settings.insar_archives / NAMES_FILE).get(annotation.frame, ())
     warnings, failure = [], None
     try:
         warnings = _draw(annotation, volcanoes, raw or settings.insar_raw_dir, path, seed=seed, size=size)

@@ -60,7 +60,7 @@ def synthesize(
         raise click.UsageError("--frames is for --count; --frame picks those of ANNOTATIONS")
     known, rejects = _read(annotations) if annotations else (_invented(count or 0, seed, frames), 0)
     picked = _picked(known, **only)
-    out = out or Settings().insar_dir
+    out = out or Settings().insar_archives
     check_folder(out, picked, records=count is not None)
     if count is not None:
         write_records(out, picked)

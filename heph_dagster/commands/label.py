@@ -40,7 +40,7 @@ def label(
     settings = Settings()
     if remove == bool(codes):
         raise click.UsageError("Give CODES, or --remove.")
-    root, layer = output_dir or settings.data_dir, settings.catalogue()[layer_name]
+    root, layer = output_dir or settings.root, settings.catalogue()[layer_name]
     if remove:
         removed = remove_label(root, layer, epsg, day)
         what = _words(removed.codes or (Label.NORMAL,))
@@ -85,7 +85,7 @@ def labels(
     from heph_dagster.settings import Settings
 
     settings = Settings()
-    root, layer = output_dir or settings.data_dir, settings.catalogue()[layer_name]
+    root, layer = output_dir or settings.root, settings.catalogue()[layer_name]
     if replace and source is None:
         raise ValueError("--replace goes with --import")
     imported = None if source is None else import_labels(root, layer, epsg, source, replace=replace)

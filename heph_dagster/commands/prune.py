@@ -56,7 +56,7 @@ def prune(
     layers = [catalogue[name] for name in names] or list(catalogue.values())
     codes = [grid(epsg).epsg for epsg in projections] or list(GRIDS)
     before = datetime.now(UTC).date() - timedelta(days=keep_days)
-    root = output_dir or settings.data_dir
+    root = output_dir or settings.root
     found = old_days(root, layers, codes, before)
     removed, in_use = found, []
     if found and not dry_run:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heph_dagster.commands import options
+from heph_dagster.commands.copied import place
 
 if TYPE_CHECKING:
     from heph_dagster.anomalies.segmentation import Segmentation
@@ -76,8 +77,8 @@ def segment(
     clusters = result.figures()
     if as_json:
         report = {
-            "image": str(path), "method": method, **given, "size": size, "fitted_size": result.fitted,
-            "clusters": clusters, "picture": str(picture), "labels": str(labels),
+            "image": place(path), "method": method, **given, "size": size, "fitted_size": result.fitted,
+            "clusters": clusters, "picture": place(picture), "labels": place(labels),
         }  # fmt: skip
         click.echo(json.dumps(report, indent=2))
         return
@@ -85,7 +86,8 @@ def segment(
         red, green, blue = cluster["colour"]
         click.echo(f"{number:>3}  {cluster['share']:>6.1%}  rgb({red}, {green}, {blue})")
     sizes = ("{} x {} px".format(*each) for each in (size, result.fitted))
-    click.echo("{}: {} clusters of {}, found at {}; numbers in {}".format(picture, len(result.colours), *sizes, labels))
+    told = "{}: {} clusters of {}, found at {}; numbers in {}"
+    click.echo(told.format(place(picture), len(result.colours), *sizes, place(labels)))
 
 
 def _image(name: str) -> Path:
@@ -103,7 +105,7 @@ def _mosaic(name: str, day: date, epsg: int, output_dir: Path | None) -> Path:
     settings = Settings()
     layer = settings.catalogue()[name]
     layer.grid(epsg)
-    path = mosaic_path(output_dir or settings.data_dir, epsg, day, layer)
+    path = mosaic_path(output_dir or settings.root, epsg, day, layer)
     check_sound(path, epsg)
     return path
 

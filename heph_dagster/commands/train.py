@@ -180,8 +180,8 @@ def _layer_days(settings: Settings, name: str | None) -> LayerDays:
 
     active = settings.active_layers()
     if name is None:
-        return LayerDays(settings.data_dir, *next(each for each in active if each.layer.checks))
-    return LayerDays(settings.data_dir, settings.catalogue()[name], 4326)
+        return LayerDays(settings.root, *next(each for each in active if each.layer.checks))
+    return LayerDays(settings.root, settings.catalogue()[name], 4326)
 
 
 def _figures(made: Any, test: Mapping[str, Metric]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -33,7 +34,12 @@ class Marks:
     inactive: dict[str, list[date]] = field(default_factory=dict)
 
 
-def mark_adopted(instance: dg.DagsterInstance, active: Iterable[ActiveLayer], adopted: Iterable[Adopted]) -> Marks:
+def mark_adopted(
+    instance: dg.DagsterInstance,
+    active: Iterable[ActiveLayer],
+    adopted: Iterable[Adopted],
+    place: Callable[[Path], str] = lambda path: str(path.absolute()),
+) -> Marks:
     """Record adopted days as materializations of `image`, which say where the days come from.
 
     Of the days that were kept, those are recorded whose mosaics were made of an image and of which Dagster does not
@@ -43,6 +49,7 @@ def mark_adopted(instance: dg.DagsterInstance, active: Iterable[ActiveLayer], ad
         instance: Where to record.
         active: The layers that have assets.
         adopted: The days.
+        place: Tells where a mosaic is kept.
 
     Raises:
         MosaicError: A mosaic is damaged.
@@ -70,7 +77,7 @@ def mark_adopted(instance: dg.DagsterInstance, active: Iterable[ActiveLayer], ad
         else:
             metadata: dict[str, Any] = {
                 "preview": picture(thumbnail(each.target)),
-                "path": dg.MetadataValue.path(str(each.target.absolute())),
+                "path": dg.MetadataValue.path(place(each.target)),
                 "outcome": "adopted",
                 "level": level,
                 **origin,

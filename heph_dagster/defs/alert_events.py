@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,8 +22,10 @@ from heph_dagster.alerts.alert import Alert, Severity
 from heph_dagster.anomalies.flagged_days import judged_day, picture
 from heph_dagster.defs.day_checks import DAY_CHECKS
 from heph_dagster.defs.gibs_assets import asset_key
+from heph_dagster.defs.parts import of_days
 from heph_dagster.defs.reports import FLAGGED
 from heph_dagster.settings import ActiveLayer, Settings
+from heph_dagster.storage.working_copy import Part, working_copy
 
 _BATCH = 500
 _MOST_BATCHES = 10
@@ -69,7 +72,7 @@ class Events:
 
     def __init__(self, settings: Settings) -> None:
         """Know the layers, and where the UI is."""
-        self._root, self._area = settings.data_dir.absolute(), settings.alert_area_km2
+        self._address, self._home, self._area = settings.address, settings.home, settings.alert_area_km2
         self._url = settings.dagster_url
         active = settings.active_layers()
         self._layers = {_name(each): each for each in active}
@@ -89,10 +92,11 @@ class Events:
                 entries = instance.event_log_storage.get_logs_for_all_runs_by_log_id(
                     cursor.after.get(kind.value, -1), kind, _BATCH
                 )
-                for number, entry in entries.items():
-                    if entry.dagster_event is not None:
-                        found += self._alerts(instance, number, entry.dagster_event, cursor)
-                    cursor.after[kind.value] = number
+                events = {number: entry.dagster_event for number, entry in entries.items() if entry.dagster_event}
+                with working_copy(self._address, self._home, self._parts(events.values())) as root:
+                    for number, event in events.items():
+                        found += self._alerts(instance, root, number, event, cursor)
+                cursor.after[kind.value] = max(entries, default=cursor.after.get(kind.value, -1))
                 if len(entries) < _BATCH:
                     break
         return found
@@ -102,7 +106,8 @@ class Events:
         if alert.day is None or alert.subject not in self._layers:
             return None
         layer, epsg = self._layers[alert.subject]
-        return picture(self._root, layer, epsg, alert.kind, alert.day)
+        with working_copy(self._address, self._home, of_days(self._layers[alert.subject], [alert.day])) as root:
+            return picture(root, layer, epsg, alert.kind, alert.day)
 
     def of_failed_run(self, run: dg.DagsterRun, reasons: list[str]) -> Alert:
         """The alert of a run that failed.
@@ -125,21 +130,30 @@ class Events:
             link=f"{self._url}/runs/{run.run_id}",
         )
 
+    def _parts(self, events: Iterable[dg.DagsterEvent]) -> Iterator[Part]:
+        """Figures of the days that were judged."""
+        days: dict[ActiveLayer, set[date]] = {}
+        for event in events:
+            if event.is_step_materialization and event.asset_key in self._judged and event.partition:
+                days.setdefault(self._judged[event.asset_key][0], set()).add(date.fromisoformat(event.partition))
+        for active, judged in days.items():
+            yield from of_days(active, judged, pixels=False)
+
     def _alerts(
-        self, instance: dg.DagsterInstance, number: int, event: dg.DagsterEvent, cursor: Cursor
+        self, instance: dg.DagsterInstance, root: Path, number: int, event: dg.DagsterEvent, cursor: Cursor
     ) -> Iterator[Alert]:
         if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
             if event.asset_key in self._judged and event.partition:
-                yield from self._of_day(event.asset_key, date.fromisoformat(event.partition))
+                yield from self._of_day(root, event.asset_key, date.fromisoformat(event.partition))
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             yield from self._of_check(number, event.asset_check_evaluation_data, cursor)
         elif event.asset_freshness_state_change_data.new_state is FreshnessState.FAIL:
             yield from self._of_old_image(instance, event.asset_freshness_state_change_data.key)
 
-    def _of_day(self, key: dg.AssetKey, day: date) -> Iterator[Alert]:
+    def _of_day(self, root: Path, key: dg.AssetKey, day: date) -> Iterator[Alert]:
         active, method = self._judged[key]
         try:
-            judged = judged_day(self._root, active.layer, active.epsg, method, day, self._area)
+            judged = judged_day(root, active.layer, active.epsg, method, day, self._area)
         except ValueError as error:
             yield self._of_item(method, _name(active), key, f"{day}", str(error), "error", "/damaged")
         else:

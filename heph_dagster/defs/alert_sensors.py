@@ -1,13 +1,19 @@
 """The sensors that tell people: what is wrong with days, layers and checks, and which runs failed."""
 
 # No `from __future__ import annotations`: Dagster reads the types of a sensor function as they are.
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import dagster as dg
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from heph_dagster.alerts.outbox import Outbox
+from heph_dagster.alerts.outbox import FILE, Outbox
 from heph_dagster.defs.alert_events import Cursor, Events
 from heph_dagster.defs.automation import sensor_status
+from heph_dagster.files import locked
 from heph_dagster.settings import Settings
+from heph_dagster.storage.bucket import is_bucket
+from heph_dagster.storage.working_copy import Part, working_copy
 
 
 def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -21,7 +27,7 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
 
 def _alerts(settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
-    events, root = Events(settings), settings.data_dir.absolute()
+    events = Events(settings)
 
     @dg.sensor(
         name="alerts",
@@ -30,10 +36,11 @@ def _alerts(settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefi
         description="Tells of days with anomalies, layers without new days, failed checks and failed runs, each once.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        outbox, cursor = Outbox(root), Cursor.parse(context.cursor)
-        new = outbox.add(events.read(context.instance, cursor))
-        context.update_cursor(str(cursor))  # they are written down: what cannot be sent waits there
-        delivery = outbox.send(settings.alert_channels(), events.draw)
+        cursor = Cursor.parse(context.cursor)
+        with _outbox(settings) as outbox:
+            new = outbox.add(events.read(context.instance, cursor))
+            context.update_cursor(str(cursor))  # they are written down: what cannot be sent waits there
+            delivery = outbox.send(settings.alert_channels(), events.draw)
         for failure in delivery.failures:
             context.log.warning(failure)
         sent = ", ".join(f"{count} by {channel}" for channel, count in delivery.messages.items())
@@ -44,7 +51,7 @@ def _alerts(settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefi
 
 
 def _failed_runs(settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
-    events, root = Events(settings), settings.data_dir.absolute()
+    events = Events(settings)
 
     @dg.run_failure_sensor(
         name="alerts_of_failed_runs",
@@ -58,9 +65,21 @@ def _failed_runs(settings: Settings, status: dg.DefaultSensorStatus) -> dg.Senso
         if run.tags.get(WILL_RETRY_TAG) == "true":
             return
         reasons = [f"{event.step_key}: {_reason(event)}" for event in context.get_step_failure_events()]
-        Outbox(root).add([events.of_failed_run(run, reasons or [context.failure_event.message or ""])])
+        with _outbox(settings) as outbox:
+            outbox.add([events.of_failed_run(run, reasons or [context.failure_event.message or ""])])
 
     return alerts_of_failed_runs
+
+
+@contextmanager
+def _outbox(settings: Settings) -> Iterator[Outbox]:
+    """The alerts of the data root. Of a bucket, one after the other has a copy: else one would send in vain."""
+    bucket = is_bucket(settings.address)
+    with (
+        locked(settings.home / "cache" / FILE) if bucket else nullcontext(),
+        working_copy(settings.address, settings.home, [Part(FILE)]) as root,
+    ):
+        yield Outbox(root)
 
 
 def _reason(event: dg.DagsterEvent) -> str:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from heph_dagster.anomalies.frozen import check_frozen
-from heph_dagster.anomalies.stale import find_stale, usual_delay
+from heph_dagster.anomalies.frozen import check_frozen, compared_days
+from heph_dagster.anomalies.stale import days_of_delay, find_stale, usual_delay
+from heph_dagster.defs import parts
 from heph_dagster.defs.gibs_assets import asset_key
 from heph_dagster.defs.partitions import run_days
 from heph_dagster.defs.reports import FLAGGED, bullets
@@ -34,16 +35,16 @@ def _whole(active: ActiveLayer) -> dg.AssetChecksDefinition:
         description="Whether mosaic, index and manifest of the run's days agree; without days, of all on disk.",
     )
     def whole(context: dg.AssetCheckExecutionContext, gibs: Gibs) -> dg.AssetCheckResult:
-        days = run_days(context)
-        if days is None:
-            here = stored_days(gibs.root)
-            days = [each.day for each in here if (each.epsg, each.layer) == (epsg, layer.identifier)]
-        wrong = {}
-        for day in days:
-            try:
-                check_agreement(mosaic_path(gibs.root, epsg, day, layer), epsg)
-            except (MosaicError, OSError) as error:
-                wrong[day] = error
+        days, wrong = run_days(context), {}
+        with gibs.open(*(parts.of_layer(active) if days is None else parts.of_days(active, days))) as data:
+            if days is None:
+                here = stored_days(data.root)
+                days = [each.day for each in here if (each.epsg, each.layer) == (epsg, layer.identifier)]
+            for day in days:
+                try:
+                    check_agreement(mosaic_path(data.root, epsg, day, layer), epsg)
+                except (MosaicError, OSError) as error:
+                    wrong[day] = error
         return dg.AssetCheckResult(
             passed=not wrong,
             description=f"{len(wrong)} of {len(days)} days are damaged",
@@ -75,7 +76,8 @@ def _frozen(active: ActiveLayer) -> dg.AssetChecksDefinition:
                 description="No day was compared: the check compares the days of the run that makes them. "
                 "Materialize days, or run: heph check",
             )
-        results = check_frozen(gibs.root, layer, epsg, days)
+        with gibs.open(*parts.of_days(active, compared_days(days))) as data:
+            results = check_frozen(data.root, layer, epsg, days)
         flagged = [each for each in results if each.flagged]
         unreadable = [each for each in results if each.unreadable is not None]
         description = f"{len(flagged)} of {len(results)} days repeat an earlier one"
@@ -115,7 +117,8 @@ def _stale(active: ActiveLayer) -> dg.AssetChecksDefinition:
                 severity=dg.AssetCheckSeverity.WARN,
                 description=f"The server does not tell which days it has: {error}",
             )
-        result = find_stale(layer, periods, today, usual_delay(gibs.root, layer, epsg, today))
+        with gibs.open(*parts.of_days(active, days_of_delay(layer, today), pixels=False)) as data:
+            result = find_stale(layer, periods, today, usual_delay(data.root, layer, epsg, today))
         return dg.AssetCheckResult(
             passed=not result.flagged,
             severity=dg.AssetCheckSeverity.WARN,
@@ -123,7 +126,7 @@ def _stale(active: ActiveLayer) -> dg.AssetChecksDefinition:
             metadata={
                 "newest_day": str(result.newest),
                 "due": str(result.due),
-                "usual_delay_days": result.delay.days,
+                "usual_days_of_delay": result.delay.days,
                 "delay_learned_from_days": result.delay.learned_from,
             },
         )

@@ -9,9 +9,10 @@ import dagster as dg
 from heph_dagster.anomalies import climatology, miscolour
 from heph_dagster.anomalies.missing_files import overlay
 from heph_dagster.anomalies.normal_days import add_normal_days
+from heph_dagster.defs import parts
 from heph_dagster.defs.automation import follow_all, follow_days
 from heph_dagster.defs.gibs_assets import asset_key, group_name
-from heph_dagster.defs.partitions import days_of
+from heph_dagster.defs.partitions import asked_days, days_of
 from heph_dagster.defs.reports import in_own_words, picture, work_through
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.preview import thumbnail
@@ -39,8 +40,9 @@ def _hue_climatology(active: ActiveLayer) -> dg.AssetsDefinition:
         "are not in it yet, without what they lack.",
     )
     def hue_climatology(context: dg.AssetExecutionContext, gibs: Gibs) -> dg.MaterializeResult[None]:
-        with in_own_words():
-            update = add_normal_days(gibs.root, layer, epsg, lambda day: context.log.info(f"{day}"))
+        with gibs.open(*parts.of_layer(active)) as data, in_own_words():
+            update = add_normal_days(data.root, layer, epsg, lambda day: context.log.info(f"{day}"))
+            path = data.place(climatology.climatology_path(data.root, epsg, layer))
         for day, error in update.failed.items():
             context.log.error(f"{day}: {error}")
         return dg.MaterializeResult(
@@ -50,7 +52,7 @@ def _hue_climatology(active: ActiveLayer) -> dg.AssetsDefinition:
                 "removed": [day.isoformat() for day in update.removed],
                 "left_out": {day.isoformat(): why for day, why in update.left_out.items()},
                 "failed": {day.isoformat(): str(error) for day, error in update.failed.items()},
-                "path": dg.MetadataValue.path(str(climatology.climatology_path(gibs.root, epsg, layer))),
+                "path": path,
             }
         )
 
@@ -71,7 +73,10 @@ def colour_checks(active: ActiveLayer) -> list[dg.AssetChecksDefinition]:
     )
     def consistent(gibs: Gibs) -> dg.AssetCheckResult:
         try:
-            with climatology.HueClimatology(climatology.climatology_path(gibs.root, epsg, layer), layer, epsg) as hues:
+            with (
+                gibs.open(*parts.of_tables(active)) as data,
+                climatology.HueClimatology(climatology.climatology_path(data.root, epsg, layer), layer, epsg) as hues,
+            ):
                 hues.check()
                 told = f"{hues.count()} days are counted"
         except climatology.ClimatologyError as error:
@@ -101,23 +106,24 @@ def _miscoloration(active: ActiveLayer) -> dg.AssetsDefinition:
         "patches as polygons and a verdict.",
     )
     def miscoloration(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
-        def judge(key: str) -> dict[str, Any]:
+        def judge(data: Gibs, key: str) -> dict[str, Any]:
             day = date.fromisoformat(key)
-            return _metadata(miscolour.label_miscolouring(gibs.root, layer, epsg, day))
+            return _metadata(data, miscolour.label_miscolouring(data.root, layer, epsg, day))
 
-        work_through(context, judge)
+        read = (*parts.of_tables(active), *parts.of_days(active, asked_days(context)))
+        work_through(context, gibs.open(*read), judge)
 
     return miscoloration
 
 
-def _metadata(files: miscolour.MiscolouringFiles) -> dict[str, Any]:
+def _metadata(data: Gibs, files: miscolour.MiscolouringFiles) -> dict[str, Any]:
     result = files.result
     metadata: dict[str, Any] = {
         "verdict": result.verdict,
         "labels": [int(label) for label in result.labels],
         "climatology_days": result.days,
     }
-    if result.patches is None:
+    if result.patches is None or files.mask is None or files.polygons is None:
         return metadata | {"reason": result.reason}
     regions = result.patches.regions
     return metadata | {
@@ -125,6 +131,6 @@ def _metadata(files: miscolour.MiscolouringFiles) -> dict[str, Any]:
         "miscoloured_share": result.patches.share,
         "patches": len(regions),
         "largest_patch_km2": round(regions[0].area_km2) if regions else 0,
-        "mask": dg.MetadataValue.path(str(files.mask)),
-        "polygons": dg.MetadataValue.path(str(files.polygons)),
+        "mask": data.place(files.mask),
+        "polygons": data.place(files.polygons),
     }

@@ -11,6 +11,7 @@ from pydantic import Field
 from heph_dagster.anomalies import feature_table, label_table, splitting
 from heph_dagster.anomalies.labels import UnusableImageError
 from heph_dagster.anomalies.splits import Split, SplitDay, read_splits
+from heph_dagster.defs import parts
 from heph_dagster.defs.automation import follow_all
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.reports import bullets
@@ -52,7 +53,8 @@ def dataset_checks(active: ActiveLayer) -> list[dg.AssetChecksDefinition]:
         asset=asset_key(active, "labels"), name="complete", description="Whether each day on disk has been judged."
     )
     def complete(gibs: Gibs) -> dg.AssetCheckResult:
-        days = label_table.days_without_label(gibs.root, layer, epsg)
+        with gibs.open(*parts.of_layer(active, pixels=False)) as data:
+            days = label_table.days_without_label(data.root, layer, epsg)
         return dg.AssetCheckResult(
             passed=not days,
             severity=dg.AssetCheckSeverity.WARN,
@@ -80,7 +82,9 @@ def _labels(active: ActiveLayer) -> dg.AssetsDefinition:
         description=f"The label of each day of {layer.title}: by hand where somebody gave one, else automatic.",
     )
     def labels(config: LabelsConfig, gibs: Gibs) -> dg.MaterializeResult[None]:
-        rows = label_table.update_labels(gibs.root, layer, epsg, eclipse_is_missing=config.eclipse_is_missing)
+        with gibs.open(*parts.of_layer(active, pixels=False)) as data:
+            rows = label_table.update_labels(data.root, layer, epsg, eclipse_is_missing=config.eclipse_is_missing)
+            path = data.place(label_table.labels_path(data.root, epsg, layer))
         differing = [row for row in rows if row.differing]
         lines = ["| day | by hand | automatic |", "| --- | --- | --- |"]
         for row in differing[:_MOST_LINES]:
@@ -95,7 +99,7 @@ def _labels(active: ActiveLayer) -> dg.AssetsDefinition:
                 "eclipse_is_missing": config.eclipse_is_missing,
                 "disagreements": len(differing),
                 "first_disagreements": dg.MetadataValue.md("\n".join(lines)),
-                "path": dg.MetadataValue.path(str(label_table.labels_path(gibs.root, epsg, layer))),
+                "path": path,
             }
         )
 
@@ -126,22 +130,26 @@ def _split(active: ActiveLayer) -> dg.AssetsDefinition:
         description=f"Which labelled days of {layer.title} train, validate and test, as gibs-ml's text file.",
     )
     def split(config: SplitConfig, gibs: Gibs) -> dg.MaterializeResult:  # type: ignore[type-arg]  # as models
-        days = label_table.read_labels(label_table.labels_path(gibs.root, epsg, layer))
-        if config.at_random:
-            chosen = splitting.random_split(days, config.seed)
-        else:
-            chosen = splitting.block_split(days, config.seed, block_days=config.block_days, gap_days=config.gap_days)
-        path = splitting.split_path(gibs.root, epsg, layer)
-        splitting.write_split(path, chosen, days)
+        with gibs.open(*parts.of_tables(active)) as data:
+            days = label_table.read_labels(label_table.labels_path(data.root, epsg, layer))
+            if config.at_random:
+                chosen = splitting.random_split(days, config.seed)
+            else:
+                chosen = splitting.block_split(
+                    days, config.seed, block_days=config.block_days, gap_days=config.gap_days
+                )
+            path = splitting.split_path(data.root, epsg, layer)
+            splitting.write_split(path, chosen, days)
+            checks, place = list(_split_checks(read_splits(path), config)), data.place(path)
         counts = Counter(chosen.values())
         return dg.MaterializeResult(
             metadata={
                 **{str(each): counts[each] for each in Split},
                 "left_out": len(days) - len(chosen),
                 **config.model_dump(),
-                "path": dg.MetadataValue.path(str(path)),
+                "path": place,
             },
-            check_results=list(_split_checks(read_splits(path), config)),
+            check_results=checks,
         )
 
     return split
@@ -197,18 +205,22 @@ def _features(active: ActiveLayer) -> dg.AssetsDefinition:
         "or have changed.",
     )
     def features(context: dg.AssetExecutionContext, gibs: Gibs) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        update = feature_table.update_features(gibs.root, layer, epsg, on_day=lambda day: context.log.info(f"{day}"))
+        with gibs.open(*parts.of_layer(active)) as data:
+            update = feature_table.update_features(
+                data.root, layer, epsg, on_day=lambda day: context.log.info(f"{day}")
+            )
+            path = feature_table.features_path(data.root, epsg, layer)
+            checks, place = list(_feature_checks(path, update)), data.place(path)
         for day, error in update.failed.items():
             context.log.error(f"{day}: {error}")
-        path = feature_table.features_path(gibs.root, epsg, layer)
         return dg.MaterializeResult(
             metadata={
                 "days": update.days,
                 "added": [day.isoformat() for day in update.added],
                 "failed": {day.isoformat(): str(error) for day, error in update.failed.items()},
-                "path": dg.MetadataValue.path(str(path)),
+                "path": place,
             },
-            check_results=list(_feature_checks(path, update)),
+            check_results=checks,
         )
 
     return features

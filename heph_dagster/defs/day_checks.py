@@ -4,6 +4,7 @@
 import dagster as dg
 
 from heph_dagster.anomalies.flagged_days import judged_days
+from heph_dagster.defs import parts
 from heph_dagster.defs.gibs_assets import asset_key
 from heph_dagster.defs.partitions import run_days
 from heph_dagster.defs.reports import FLAGGED, bullets
@@ -40,7 +41,10 @@ def _check(active: ActiveLayer, method: str, alert_area_km2: float) -> dg.AssetC
         description=f"Whether none of the run's days {_WHAT[method]}; without days, all that were judged.",
     )
     def check(context: dg.AssetCheckExecutionContext, gibs: Gibs) -> dg.AssetCheckResult:
-        judged = judged_days(gibs.root, layer, epsg, method, run_days(context), alert_area_km2)
+        days = run_days(context)
+        here = parts.of_layer(active, pixels=False) if days is None else parts.of_days(active, days, pixels=False)
+        with gibs.open(*here) as data:
+            judged = judged_days(data.root, layer, epsg, method, days, alert_area_km2)
         flagged = [each for each in judged if each.flagged]
         return dg.AssetCheckResult(
             passed=not flagged,

@@ -9,8 +9,9 @@ import dagster as dg
 
 from heph_dagster.anomalies import missing, missing_files
 from heph_dagster.anomalies.stale import freshness_windows
+from heph_dagster.defs import parts
 from heph_dagster.defs.automation import follow_days
-from heph_dagster.defs.partitions import days_of
+from heph_dagster.defs.partitions import asked_days, days_of
 from heph_dagster.defs.reports import conclude, in_own_words, picture, work_through
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.download import DayRequest, FailedDay, FetchedDay, fetch_days
@@ -83,8 +84,7 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
         + ("" if epsg == 4326 else f" Its days are not judged: there are no masks in EPSG:{epsg} yet."),
     )
     def image(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
-        days = [date.fromisoformat(key) for key in context.partition_keys]
-        conclude(context, *fetch_images(gibs, active, days, context.log))
+        conclude(context, *fetch_images(gibs, active, asked_days(context), context.log))
 
     return image
 
@@ -105,30 +105,30 @@ def fetch_images(
     """
     layer, epsg = active
     level = min(gibs.level, layer.finest_level(epsg))
-    request = DayRequest(layer, epsg, level, gibs.root, refresh=True, coarsen=False)
     results: list[FetchedDay | FailedDay] = []
 
     def note(result: FetchedDay | FailedDay) -> None:
         results.append(result)
         log.info("%s of %s: %s", len(results), len(days), result)
 
-    try:
-        fetch_days(gibs.client(), request, days, note)
-    except StorageError as error:
-        results += [FailedDay(day, error) for day in set(days) - {result.day for result in results}]
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, Exception] = {}
 
     def describe(result: FetchedDay | FailedDay) -> None:
         try:
             if isinstance(result, FetchedDay):
-                done[f"{result.day}"] = _image_metadata(result, epsg)
+                done[f"{result.day}"] = _image_metadata(data, result, epsg)
             else:
                 failed[f"{result.day}"] = result.error
         except (RasterError, MosaicError) as error:
             failed[f"{result.day}"] = error
 
-    with ThreadPoolExecutor() as pool:
+    with gibs.open(*parts.of_days(active, days)) as data, ThreadPoolExecutor() as pool:
+        request = DayRequest(layer, epsg, level, data.root, refresh=True, coarsen=False)
+        try:
+            fetch_days(data.client(), request, days, note)
+        except StorageError as error:
+            results += [FailedDay(day, error) for day in set(days) - {result.day for result in results}]
         list(pool.map(describe, results))
     return done, failed
 
@@ -141,13 +141,13 @@ def _freshness(active: ActiveLayer) -> dg.FreshnessPolicy | None:
     return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn)
 
 
-def _image_metadata(fetched: FetchedDay, epsg: int) -> dict[str, Any]:
+def _image_metadata(data: Gibs, fetched: FetchedDay, epsg: int) -> dict[str, Any]:
     with Mosaic(fetched.path, epsg) as mosaic:
         data_file = mosaic.data_path.name
     return {
         "preview": picture(thumbnail(fetched.path)),
         TILES: data_file,
-        "path": dg.MetadataValue.path(str(fetched.path)),
+        "path": data.place(fetched.path),
         "outcome": fetched.outcome,
         "level": fetched.level,
         "tiles": fetched.tiles,
@@ -182,20 +182,22 @@ def _missing_data(active: ActiveLayer, others: list[ActiveLayer]) -> dg.AssetsDe
         description=f"Where {layer.title} lacks data that day: a class mask, the holes and a verdict.",
     )
     def missing_data(context: dg.AssetExecutionContext, gibs: Gibs, config: MissingDataConfig) -> None:
+        told = no_data and no_data.layer
+        read = [part for each in (active, no_data) if each for part in parts.of_days(each, asked_days(context))]
         with in_own_words(), workers(gibs.dask) as pool:
 
-            def label(key: str) -> dict[str, Any]:
-                day, told = date.fromisoformat(key), no_data and no_data.layer
+            def label(data: Gibs, key: str) -> dict[str, Any]:
+                day = date.fromisoformat(key)
                 return _missing_metadata(
-                    missing_files.label_missing_data(gibs.root, layer, epsg, day, told, pool, config.method)
+                    data, missing_files.label_missing_data(data.root, layer, epsg, day, told, pool, config.method)
                 )
 
-            work_through(context, label)
+            work_through(context, gibs.open(*read), label)
 
     return missing_data
 
 
-def _missing_metadata(files: missing_files.MissingDataFiles) -> dict[str, Any]:
+def _missing_metadata(data: Gibs, files: missing_files.MissingDataFiles) -> dict[str, Any]:
     result = files.result
     return {
         "preview": picture(missing_files.overlay(thumbnail(files.mosaic), read_pixels(files.mask, SIZE))),
@@ -206,5 +208,5 @@ def _missing_metadata(files: missing_files.MissingDataFiles) -> dict[str, Any]:
         "holes": len(result.holes),
         "largest_hole_km2": round(result.holes[0].region.area_km2) if result.holes else 0,
         "expectation": result.method,
-        "mask": dg.MetadataValue.path(str(files.mask)),
+        "mask": data.place(files.mask),
     }

@@ -2,11 +2,13 @@
 
 # No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from heph_dagster.defs import parts
 from heph_dagster.defs.automation import follow_all, follow_frames
 from heph_dagster.defs.insar_partitions import FRAMES, add_frames
 from heph_dagster.defs.reports import in_own_words, picture, plot, work_through
@@ -70,9 +72,11 @@ def annotations(context: dg.AssetExecutionContext, insar: Insar) -> dg.Materiali
     """Read the annotation files."""
     with in_own_words():
         read = annotation_tables.read_annotations(insar.annotations)
-    annotation_tables.write_annotations(insar.root, read)
+    with insar.open(*parts.of_frames([])) as data:
+        annotation_tables.write_annotations(data.folder, read)
+        place = data.place(data.folder)
     add_frames(context.instance, insar)
-    volcanoes = read_volcanoes(insar.root / NAMES_FILE)
+    volcanoes = read_volcanoes(Path(insar.archives) / NAMES_FILE)
     kinds = [each.activity for annotation in read.annotations for each in annotation.deformations]
     return dg.MaterializeResult(
         metadata={
@@ -86,28 +90,30 @@ def annotations(context: dg.AssetExecutionContext, insar: Insar) -> dg.Materiali
             ),
             "first_rejects": table(("file", "reason"), [(each.source, each.reason) for each in read.rejects]),
             "source": dg.MetadataValue.path(str(insar.annotations)),
-            "path": dg.MetadataValue.path(str(insar.root)),
+            "path": place,
         },
         data_version=dg.DataVersion(read.digest),
     )
 
 
-def work_through_frames(context: dg.AssetExecutionContext, work: Callable[[str], Mapping[str, Any]]) -> None:
+def work_through_frames(
+    context: dg.AssetExecutionContext, insar: Insar, work: Callable[[Insar, str], Mapping[str, Any]]
+) -> None:
     """Do the frames of a run one after the other, each on all cores, and record them with their regions."""
 
-    def with_region(frame: str) -> dict[str, Any]:
-        metadata = work(frame)
+    def with_region(data: Insar, frame: str) -> dict[str, Any]:
+        metadata = work(data, frame)
         context.log.info(f"{frame}: done")
         return {"region": known_frames().get(frame, "unknown"), **metadata}
 
-    work_through(context, with_region, "frames", at_once=1)
+    work_through(context, insar.open(*parts.of_frames(context.partition_keys)), with_region, "frames", at_once=1)
 
 
-def _annotations_of(insar: Insar, frame: str) -> list[Annotation]:
+def _annotations_of(data: Insar, frame: str) -> list[Annotation]:
     """The annotations of a frame; none where none have been imported."""
-    if not (insar.root / "annotations.parquet").exists():
+    if not (data.folder / "annotations.parquet").exists():
         return []
-    return annotation_tables.load_annotations(insar.root, [frame])
+    return annotation_tables.load_annotations(data.folder, [frame])
 
 
 @dg.asset(
@@ -124,9 +130,9 @@ def _annotations_of(insar: Insar, frame: str) -> list[Annotation]:
 def interferograms(context: dg.AssetExecutionContext, insar: Insar) -> None:
     """Take the inventory of frames."""
 
-    def take(frame: str) -> dict[str, Any]:
-        pairs = inventory.take_inventory(insar.raw, frame, inventory.annotated_pairs(insar.root, frame))
-        path = inventory.inventory_path(insar.root, frame)
+    def take(data: Insar, frame: str) -> dict[str, Any]:
+        pairs = inventory.take_inventory(data.raw, frame, inventory.annotated_pairs(data.folder, frame))
+        path = inventory.inventory_path(data.folder, frame)
         inventory.write_inventory(path, pairs)
         on_disk = [each for each in pairs if each.on_disk]
         return {
@@ -134,11 +140,11 @@ def interferograms(context: dg.AssetExecutionContext, insar: Insar) -> None:
             "annotated": sum(each.unique_id is not None for each in on_disk),
             "annotated_not_on_disk": len(pairs) - len(on_disk),
             "problems": table(("problem", "pairs"), list(inventory.count_problems(pairs).items())),
-            "over_time": plot(draw_frame(_annotations_of(insar, frame), pairs)),
-            "path": dg.MetadataValue.path(str(path)),
+            "over_time": plot(draw_frame(_annotations_of(data, frame), pairs)),
+            "path": data.place(path),
         }
 
-    work_through_frames(context, take)
+    work_through_frames(context, insar, take)
 
 
 @dg.asset(
@@ -155,18 +161,18 @@ def interferograms(context: dg.AssetExecutionContext, insar: Insar) -> None:
 def masks(context: dg.AssetExecutionContext, insar: Insar) -> None:
     """Paint the masks of frames."""
 
-    def paint(frame: str) -> dict[str, Any]:
-        made = frame_masks.make_frame_masks(insar.root, insar.raw, frame)
+    def paint(data: Insar, frame: str) -> dict[str, Any]:
+        made = frame_masks.make_frame_masks(data.folder, data.raw, frame)
         return {
             "masks": len({row.file for row in made.rows}),
             "deformations": len(made.rows),
             **{each.word.lower(): sum(row.activity == each for row in made.rows) for each in Activity},
             "rejects": len(made.rejects),
             "first_rejects": table(("annotation", "reason"), [(each.unique_id, each.reason) for each in made.rejects]),
-            "path": dg.MetadataValue.path(str(insar.root / "masks" / frame)),
+            "path": data.place(data.folder / "masks" / frame),
         }
 
-    work_through_frames(context, paint)
+    work_through_frames(context, insar, paint)
 
 
 @dg.asset(
@@ -184,9 +190,9 @@ def masks(context: dg.AssetExecutionContext, insar: Insar) -> None:
 def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) -> None:
     """Make the crops of frames."""
 
-    def make(frame: str) -> dict[str, Any]:
-        made = frame_crops.make_frame_crops(insar.root, insar.raw, frame, seed=config.seed, size=config.size)
-        sheet = contact_sheet(frame_crops.deformed_crops(insar.root, frame))
+    def make(data: Insar, frame: str) -> dict[str, Any]:
+        made = frame_crops.make_frame_crops(data.folder, data.raw, frame, seed=config.seed, size=config.size)
+        sheet = contact_sheet(frame_crops.deformed_crops(data.folder, frame))
         return {
             "crops": len(made.manifest),
             **{name.lower(): count for name, count in made.classes().items()},
@@ -198,10 +204,10 @@ def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) 
             ),
             **({} if sheet is None else {"first_deformed": picture(sheet)}),
             **config.model_dump(),
-            "path": dg.MetadataValue.path(str(frame_crops.crops_folder(insar.root, frame))),
+            "path": data.place(frame_crops.crops_folder(data.folder, frame)),
         }
 
-    work_through_frames(context, make)
+    work_through_frames(context, insar, make)
 
 
 @dg.asset(
@@ -215,8 +221,9 @@ def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) 
 )
 def split(context: dg.AssetExecutionContext, config: SplitConfig, insar: Insar) -> dg.MaterializeResult[None]:
     """Split the crops of all frames."""
-    with in_own_words():
-        made = make_splits(insar.root, config.seed, config.test_frames)
+    with insar.open(*parts.of_insar()) as data, in_own_words():
+        made = make_splits(data.folder, config.seed, config.test_frames)
+        place = data.place(data.folder / "splits")
     for name, each in made.items():
         if empty := each.empty_parts():
             context.log.warning(f"{name} has no crops to {' or '.join(empty)}")
@@ -230,7 +237,7 @@ def split(context: dg.AssetExecutionContext, config: SplitConfig, insar: Insar) 
             "crops": table(("split", "part", "not deformed", "deformed"), rows),
             **{f"missing_{name}": len(each.missing) for name, each in made.items()},
             **config.model_dump(),
-            "path": dg.MetadataValue.path(str(insar.root / "splits")),
+            "path": place,
         }
     )
 

@@ -2,21 +2,26 @@
 
 # No `from __future__ import annotations`: Dagster reads the types of a check function as they are.
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 
+from heph_dagster.defs import parts
 from heph_dagster.defs.insar_assets import insar_key, table
 from heph_dagster.defs.reports import FLAGGED
 from heph_dagster.defs.resources import Insar
 from heph_dagster.errors import HephError
 from heph_dagster.hephaestus import frame_crops, frame_masks, shards, splits
 from heph_dagster.hephaestus.annotations import load_table
+from heph_dagster.settings import INSAR
+from heph_dagster.storage.working_copy import Part
 
 
 @dg.asset_check(asset=insar_key("annotations"), name="no_rejects", description="Whether every file gave an annotation.")
 def no_rejects(insar: Insar) -> dg.AssetCheckResult:
     """Look at the table of rejects."""
-    rows = load_table(insar.root, "annotation_rejects").to_pylist()
+    with insar.open(*parts.of_frames([])) as data:
+        rows = load_table(data.folder, "annotation_rejects").to_pylist()
     return dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
@@ -26,17 +31,23 @@ def no_rejects(insar: Insar) -> dg.AssetCheckResult:
 
 
 def _of_frames(
-    context: dg.AssetCheckExecutionContext, there: list[str], look: Callable[[str], list[str]], what: str
+    context: dg.AssetCheckExecutionContext,
+    insar: Insar,
+    there: Callable[[Path], list[str]],
+    look: Callable[[Path, str], list[str]],
+    what: str,
 ) -> dg.AssetCheckResult:
     """What is wrong with the frames of a run, or with all that are there."""
     ran = context.has_partition_key or context.has_partition_key_range
-    frames = list(context.partition_keys) if ran else there
+    read = parts.of_frames(context.partition_keys) if ran else parts.of_insar()
     lines: list[tuple[object, ...]] = []
-    for frame in frames:
-        try:
-            lines += [(frame, line) for line in look(frame)]
-        except (HephError, OSError) as error:
-            lines.append((frame, error))
+    with insar.open(*read) as data:
+        frames = list(context.partition_keys) if ran else there(data.folder)
+        for frame in frames:
+            try:
+                lines += [(frame, line) for line in look(data.folder, frame)]
+            except (HephError, OSError) as error:
+                lines.append((frame, error))
     return dg.AssetCheckResult(
         passed=not lines,
         description=f"{len(lines)} {what} in {len(frames)} frames",
@@ -56,15 +67,15 @@ def _of_frames(
 def polygons_inside(context: dg.AssetCheckExecutionContext, insar: Insar) -> dg.AssetCheckResult:
     """Look at the tables of masks."""
 
-    def look(frame: str) -> list[str]:
-        rows = frame_masks.read_frame_masks(insar.root, frame).rows
+    def look(folder: Path, frame: str) -> list[str]:
+        rows = frame_masks.read_frame_masks(folder, frame).rows
         return [
             f"polygon {row.index} of annotation {row.unique_id} leaves its image of {row.width} x {row.height} px"
             for row in rows
             if not row.inside
         ]
 
-    return _of_frames(context, frame_masks.frames_with_masks(insar.root), look, "polygons leave their interferogram")
+    return _of_frames(context, insar, frame_masks.frames_with_masks, look, "polygons leave their interferogram")
 
 
 @dg.asset_check(
@@ -74,8 +85,7 @@ def polygons_inside(context: dg.AssetCheckExecutionContext, insar: Insar) -> dg.
 )
 def counts(context: dg.AssetCheckExecutionContext, insar: Insar) -> dg.AssetCheckResult:
     """Compare crops with annotations."""
-    there = frame_crops.frames_with_crops(insar.root)
-    return _of_frames(context, there, lambda frame: frame_crops.check_counts(insar.root, frame), "differences")
+    return _of_frames(context, insar, frame_crops.frames_with_crops, frame_crops.check_counts, "differences")
 
 
 @dg.asset_check(
@@ -83,9 +93,11 @@ def counts(context: dg.AssetCheckExecutionContext, insar: Insar) -> dg.AssetChec
 )
 def readable(context: dg.AssetCheckExecutionContext, insar: Insar) -> dg.AssetCheckResult:
     """Read all crops."""
-    there = frame_crops.frames_with_crops(insar.root)
-    folder = frame_crops.crops_folder
-    return _of_frames(context, there, lambda frame: shards.check_shards(folder(insar.root, frame)), "damaged shards")
+
+    def look(folder: Path, frame: str) -> list[str]:
+        return shards.check_shards(frame_crops.crops_folder(folder, frame))
+
+    return _of_frames(context, insar, frame_crops.frames_with_crops, look, "damaged shards")
 
 
 @dg.asset_check(
@@ -95,9 +107,11 @@ def readable(context: dg.AssetCheckExecutionContext, insar: Insar) -> dg.AssetCh
 )
 def no_leakage(insar: Insar) -> dg.AssetCheckResult:
     """Look for what parts share."""
-    shared = {name: splits.read_split(insar.root / "splits", name) for name in splits.split_names(insar.root)}
+    with insar.open(Part(f"{INSAR}/splits/")) as data:
+        folder = data.folder / "splits"
+        shared = {name: splits.read_split(folder, name) for name in splits.split_names(data.folder)}
+        frames = splits.shared_frames(splits.read_split(folder, "frames"))
     pairs = {name: splits.shared_interferograms(each) for name, each in shared.items()}
-    frames = splits.shared_frames(splits.read_split(insar.root / "splits", "frames"))
     # The published split is as it is: what leaks there is told, and no fault of this archive.
     ours = [name for name in pairs if name != "published" and pairs[name]]
     rows: list[tuple[object, ...]] = [(name, len(each)) for name, each in pairs.items()]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import dagster as dg
 from pydantic import Field
 
+from heph_dagster.defs import parts
 from heph_dagster.defs.insar_assets import GROUP, insar_key
 from heph_dagster.defs.model_assets import FLOOR_CHECK, champion_of, floor_check
 from heph_dagster.defs.reports import in_own_words, origin, picture
@@ -134,10 +135,10 @@ def _asset(learner: str, config_class: type[LearnerConfig], after: tuple[str, ..
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks, Dagster knows the plain type only
         told = config.model_dump()  # type: ignore[attr-defined]
         seed, split, floor = (told.pop(name) for name in ("seed", "split", "floor"))
-        with in_own_words():
+        with insar.open(*parts.of_insar()) as data, in_own_words():
             made = train_interferograms(
                 mlflow.tracking(),
-                insar.root,
+                data.folder,
                 learner,
                 parameters=replace(kind.parameters, **told),
                 split=split,

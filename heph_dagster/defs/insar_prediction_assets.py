@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from heph_dagster.defs import parts
 from heph_dagster.defs.automation import follow_once_learned
 from heph_dagster.defs.insar_assets import GROUP, insar_key, table, work_through_frames
 from heph_dagster.defs.insar_partitions import FRAMES
@@ -42,8 +43,8 @@ def insar_predictions(learners: list[dg.AssetKey]) -> dg.AssetsDefinition:
         with in_own_words():
             champions = load_champions(mlflow.tracking())
 
-        def predict(frame: str) -> dict[str, Any]:
-            made = predict_frame(champions, insar.root, insar.raw, frame)
+        def predict(data: Insar, frame: str) -> dict[str, Any]:
+            made = predict_frame(champions, data.folder, data.raw, frame)
             deformed = sorted((each for each in made.rows if each.deformed), key=lambda each: -_probability(each))
             lines = [(each.dates, f"{_probability(each):.3f}", each.x, each.y, each.unique_id) for each in deformed]
             return {
@@ -56,10 +57,10 @@ def insar_predictions(learners: list[dg.AssetKey]) -> dg.AssetsDefinition:
                 "first_left_out": table(("dates", "reason"), list(made.left_out.items())),
                 "model": champions.classifier.model.version.uri,
                 "segmenter": "none" if champions.segmenter is None else champions.segmenter.model.version.uri,
-                "path": dg.MetadataValue.path(str(predictions_path(insar.root, frame))),
+                "path": data.place(predictions_path(data.folder, frame)),
             }
 
-        work_through_frames(context, predict)
+        work_through_frames(context, insar, predict)
 
     return predictions
 
@@ -73,8 +74,8 @@ def insar_drift(insar: Insar, mlflow: Mlflow) -> dg.AssetCheckResult:
     """Compare all frames with the training of the champion."""
     from heph_dagster.models.insar.predictions import find_drift
 
-    with in_own_words():
-        shifts = find_drift(mlflow.tracking(), insar.root, frames_with_predictions(insar.root))
+    with insar.open(*parts.of_insar()) as data, in_own_words():
+        shifts = find_drift(mlflow.tracking(), data.folder, frames_with_predictions(data.folder))
     return drift_result(shifts, "interferograms that the present champion told of")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from heph_dagster.anomalies.splits import Split
+from heph_dagster.defs import parts
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.learner_configs import MaskConfig, PixelCnnConfig, PixelForestConfig
 from heph_dagster.defs.model_assets import FLOOR_CHECK, champion_of, floor_check
@@ -47,10 +48,10 @@ def _asset(active: ActiveLayer, learner: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks, Dagster knows the plain type only
         told = config.model_dump()  # type: ignore[attr-defined]
         chosen = {name: told.pop(name) for name in ("seed", "floor", "mask_floor")}
-        with in_own_words():
+        with gibs.open(*parts.of_layer(active)) as data, in_own_words():
             made = train_masks(
                 mlflow.tracking(),
-                LayerDays(gibs.root, active.layer, active.epsg),
+                LayerDays(data.root, active.layer, active.epsg),
                 learner,
                 parameters=type(kind.parameters)(**told),
                 tags=origin(context),

@@ -4,6 +4,7 @@
 import dagster as dg
 
 from heph_dagster.anomalies.splits import Split
+from heph_dagster.defs import parts
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.learner_configs import (
     CnnConfig,
@@ -69,10 +70,10 @@ def _asset(active: ActiveLayer, task: Task, learner: str) -> dg.AssetsDefinition
         told = config.model_dump()  # type: ignore[attr-defined]
         seed, floor = told.pop("seed"), told.pop("floor")
         try:
-            with in_own_words():
+            with gibs.open(*parts.of_layer(active)) as data, in_own_words():
                 made = train_days(
                     mlflow.tracking(),
-                    LayerDays(gibs.root, active.layer, active.epsg),
+                    LayerDays(data.root, active.layer, active.epsg),
                     task,
                     learner,
                     parameters=type(kind.parameters)(**told),

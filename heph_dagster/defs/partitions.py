@@ -38,6 +38,11 @@ def has_day(instance: dg.DagsterInstance, layer: Layer, day: date) -> bool:
     return days_of(layer).has_partition_key(day.isoformat())
 
 
+def asked_days(context: dg.AssetExecutionContext) -> list[date]:
+    """The days that an asset makes."""
+    return [date.fromisoformat(key) for key in context.partition_keys]
+
+
 def run_days(context: dg.AssetCheckExecutionContext) -> list[date] | None:
     """The days of the run that a check is part of, None where it runs without days."""
     if context.has_partition_key or context.has_partition_key_range:

@@ -2,15 +2,15 @@
 
 # No `from __future__ import annotations`: Dagster reads the types of an asset function as they are.
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from heph_dagster.defs import parts
 from heph_dagster.defs.automation import follow_once_learned
 from heph_dagster.defs.gibs_assets import asset_key, group_name
 from heph_dagster.defs.insar_assets import table
-from heph_dagster.defs.partitions import days_of, run_days
+from heph_dagster.defs.partitions import asked_days, days_of, run_days
 from heph_dagster.defs.reports import bullets, conclude, in_own_words
 from heph_dagster.defs.resources import Gibs, Mlflow
 from heph_dagster.models.days.data import Task
@@ -47,15 +47,16 @@ def prediction_assets(active: ActiveLayer, models: Sequence[dg.AssetsDefinition]
     def predictions(context: dg.AssetExecutionContext, gibs: Gibs, mlflow: Mlflow) -> None:
         from heph_dagster.models.days.predictions import predict_days
 
-        source = LayerDays(gibs.root, layer, epsg)
-        days = [date.fromisoformat(key) for key in context.partition_keys]
-        with in_own_words():
+        days = asked_days(context)
+        read = (*parts.of_tables(active), *parts.of_days(active, days))
+        with gibs.open(*read) as data, in_own_words():
+            source = LayerDays(data.root, layer, epsg)
             made = predict_days(
                 mlflow.tracking(), source, days, lambda done: context.log.info(f"{len(done)} days: done")
             )
+            path = data.place(predictions_path(data.root, epsg, layer))
         for task in made.without_champion:
             context.log.warning(f"nothing tells {task} of days: no learner of it has a champion")
-        path = dg.MetadataValue.path(str(predictions_path(gibs.root, epsg, layer)))
         done = {str(day): {**_metadata(each.values()), "path": path} for day, each in made.predictions.items()}
         conclude(context, done, {str(day): error for day, error in made.failed.items()})
 
@@ -80,7 +81,8 @@ def _complete(active: ActiveLayer, tasks: Sequence[Task]) -> dg.AssetChecksDefin
     )
     def complete(context: dg.AssetCheckExecutionContext, gibs: Gibs) -> dg.AssetCheckResult:
         days = run_days(context) or []
-        lacking = days_without_prediction(predictions_path(gibs.root, epsg, layer), days, tasks)
+        with gibs.open(*parts.of_tables(active)) as data:
+            lacking = days_without_prediction(predictions_path(data.root, epsg, layer), days, tasks)
         lines = [f"{day}: {', '.join(each)}" for day, each in lacking.items()]
         untold = sorted({str(task) for each in lacking.values() for task in each})
         return dg.AssetCheckResult(
@@ -105,8 +107,8 @@ def _drift(active: ActiveLayer, task: Task) -> dg.AssetChecksDefinition:
     def drift(gibs: Gibs, mlflow: Mlflow) -> dg.AssetCheckResult:
         from heph_dagster.models.days.predictions import RECENT_DAYS, find_drift
 
-        with in_own_words():
-            shifts = find_drift(mlflow.tracking(), LayerDays(gibs.root, layer, epsg), task)
+        with gibs.open(*parts.of_tables(active)) as data, in_own_words():
+            shifts = find_drift(mlflow.tracking(), LayerDays(data.root, layer, epsg), task)
         return drift_result(shifts, f"days of the last {RECENT_DAYS} that the present champion told of")
 
     return drift

@@ -6,8 +6,8 @@ import base64
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -15,6 +15,8 @@ from heph_dagster.errors import HephError
 from heph_dagster.gibs.preview import jpeg
 from heph_dagster.gibs.raster import Image
 from heph_dagster.hephaestus.drawing import webp
+
+Data = TypeVar("Data")
 
 FLAGGED = "flagged"
 """Metadata of a check that names what is wrong: days or frames. Each is an event of its own to whoever is told."""
@@ -66,7 +68,8 @@ def in_own_words() -> Iterator[None]:
 
 def work_through(
     context: dg.AssetExecutionContext,
-    work: Callable[[str], Mapping[str, Any]],
+    opened: AbstractContextManager[Data],
+    work: Callable[[Data, str], Mapping[str, Any]],
     what: str = "days",
     at_once: int | None = None,
 ) -> None:
@@ -74,7 +77,9 @@ def work_through(
 
     Args:
         context: The asset's context.
-        work: Makes a partition and returns its metadata; a HephError, ValueError or OSError is that one's failure.
+        opened: The data that are worked on; they are kept before anything is recorded.
+        work: Makes a partition of them and returns its metadata; a HephError, ValueError or OSError is that one's
+            failure.
         what: What partitions are.
         at_once: How many at once. As many as cores by default: each holds its images in memory, and takes all cores
             where it can.
@@ -87,11 +92,11 @@ def work_through(
 
     def attempt(key: str) -> None:
         try:
-            done[key] = work(key)
+            done[key] = work(data, key)
         except (HephError, ValueError, OSError) as error:
             failed[key] = error
 
-    with ThreadPoolExecutor(at_once or os.cpu_count()) as pool:
+    with opened as data, ThreadPoolExecutor(at_once or os.cpu_count()) as pool:
         list(pool.map(attempt, context.partition_keys))
     conclude(context, done, failed, what)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import dagster as dg
 
@@ -10,13 +13,62 @@ from heph_dagster.access import Access
 from heph_dagster.gibs.client import GibsClient
 from heph_dagster.hephaestus.downloads import annotations_source
 from heph_dagster.models.tracking import Tracking
-from heph_dagster.settings import Settings
+from heph_dagster.settings import INSAR, Settings
+from heph_dagster.storage.bucket import ConflictError, is_bucket
+from heph_dagster.storage.working_copy import Part, working_copy
+
+_TRIES = 3
+_WAIT_SECONDS = 5
 
 
-class Gibs(dg.ConfigurableResource[None]):
-    """Where days come from and where they go; the fields are those of `heph_dagster.settings.Settings`."""
+class DataRoot(dg.ConfigurableResource[None]):
+    """Where data are kept.
+
+    Attributes:
+        data_dir: A folder, or `s3://<bucket>/<prefix>`.
+        work_dir: Folder of this machine for copies of what is in a bucket.
+        opened: What `data_dir` is a copy of.
+    """
 
     data_dir: str
+    work_dir: str
+    opened: str | None = None
+
+    @property
+    def root(self) -> Path:
+        """Data root; of a bucket, the copy of it in which `open` has the parts that it was given.
+
+        Raises:
+            ValueError: It is a bucket that is not open.
+        """
+        if is_bucket(self.data_dir):
+            raise ValueError(f"{self.data_dir} is worked on in a copy: open its parts first")
+        return Path(self.data_dir)
+
+    @contextmanager
+    def open(self, *parts: Part) -> Iterator[Self]:
+        """The same with parts of the data as files; what is written there is kept when the block ends.
+
+        Raises:
+            RetryRequested: Somebody else has written meanwhile what this has.
+            BucketError: The store does not answer, or refuses.
+        """
+        try:
+            with working_copy(self.data_dir, Path(self.work_dir), parts) as root:
+                yield self.model_copy(update={"data_dir": str(root), "opened": self.data_dir})
+        except ConflictError as error:
+            raise dg.RetryRequested(max_retries=_TRIES, seconds_to_wait=_WAIT_SECONDS) from error
+
+    def place(self, path: Path) -> dg.PathMetadataValue:
+        """Where a file or folder below the root is kept."""
+        root = Path(self.data_dir)
+        told = path if self.opened is None else f"{self.opened.rstrip('/')}/{path.relative_to(root)}"
+        return dg.MetadataValue.path(str(told))
+
+
+class Gibs(DataRoot):
+    """Where days come from and where they go; the fields are those of `heph_dagster.settings.Settings`."""
+
     url: str
     endpoint: str
     connections: int
@@ -30,7 +82,8 @@ class Gibs(dg.ConfigurableResource[None]):
     def of(cls, settings: Settings) -> Gibs:
         """The resource that settings describe."""
         return cls(
-            data_dir=str(settings.data_dir.absolute()),
+            data_dir=settings.address,
+            work_dir=str(settings.home.absolute()),
             url=settings.gibs_url,
             endpoint=settings.endpoint,
             connections=settings.connections,
@@ -40,11 +93,6 @@ class Gibs(dg.ConfigurableResource[None]):
             contact=settings.contact,
             dask=settings.dask,
         )
-
-    @property
-    def root(self) -> Path:
-        """Data root."""
-        return Path(self.data_dir)
 
     def client(self) -> GibsClient:
         """A session with the server, not open yet."""
@@ -76,11 +124,11 @@ class Mlflow(dg.ConfigurableResource[None]):
         return dg.MetadataValue.url(f"{self.address}/#/runs/{run_id}")
 
 
-class Insar(dg.ConfigurableResource[None]):
+class Insar(DataRoot):
     """Where annotations and interferograms are, and where what is made of them goes."""
 
-    folder: str
     raw_dir: str
+    archives: str
     source: str | None
     annotations_url: str
 
@@ -88,16 +136,18 @@ class Insar(dg.ConfigurableResource[None]):
     def of(cls, settings: Settings) -> Insar:
         """The resource that settings describe."""
         return cls(
-            folder=str(settings.insar_dir.absolute()),
+            data_dir=settings.address,
+            work_dir=str(settings.home.absolute()),
             raw_dir=str(settings.insar_raw_dir.absolute()),
+            archives=str(settings.insar_archives.absolute()),
             source=None if settings.insar_annotations is None else str(settings.insar_annotations.absolute()),
             annotations_url=settings.insar_annotations_url,
         )
 
     @property
-    def root(self) -> Path:
-        """Folder of InSAR data."""
-        return Path(self.folder)
+    def folder(self) -> Path:
+        """Folder of what is made of InSAR data."""
+        return self.root / INSAR
 
     @property
     def raw(self) -> Path:
@@ -107,4 +157,4 @@ class Insar(dg.ConfigurableResource[None]):
     @property
     def annotations(self) -> Path:
         """Folder or archive of annotation files, which may have come after the resource was made."""
-        return Path(self.source) if self.source else annotations_source(self.root, self.annotations_url)
+        return Path(self.source) if self.source else annotations_source(Path(self.archives), self.annotations_url)

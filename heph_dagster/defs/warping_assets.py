@@ -9,9 +9,10 @@ import dagster as dg
 from heph_dagster.anomalies import warping
 from heph_dagster.anomalies.missing_files import overlay
 from heph_dagster.anomalies.warped_days import WarpingFiles, label_warping
+from heph_dagster.defs import parts
 from heph_dagster.defs.automation import follow_days
 from heph_dagster.defs.gibs_assets import asset_key, group_name
-from heph_dagster.defs.partitions import days_of
+from heph_dagster.defs.partitions import asked_days, days_of
 from heph_dagster.defs.reports import picture, work_through
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.gibs.preview import thumbnail
@@ -37,16 +38,15 @@ def warping_assets(active: ActiveLayer) -> list[dg.AssetsDefinition]:
         "the places and a verdict.",
     )
     def edge_warping(context: dg.AssetExecutionContext, gibs: Gibs) -> None:
-        def judge(key: str) -> dict[str, Any]:
-            day = date.fromisoformat(key)
-            return _metadata(label_warping(gibs.root, layer, epsg, day))
+        def judge(data: Gibs, key: str) -> dict[str, Any]:
+            return _metadata(data, label_warping(data.root, layer, epsg, date.fromisoformat(key)))
 
-        work_through(context, judge)
+        work_through(context, gibs.open(*parts.of_days(active, asked_days(context))), judge)
 
     return [edge_warping]
 
 
-def _metadata(files: WarpingFiles) -> dict[str, Any]:
+def _metadata(data: Gibs, files: WarpingFiles) -> dict[str, Any]:
     metadata: dict[str, Any] = {"verdict": files.verdict, "labels": [int(label) for label in files.labels]}
     if files.warping is None:
         return metadata | {"reason": files.reason}
@@ -57,4 +57,4 @@ def _metadata(files: WarpingFiles) -> dict[str, Any]:
         "at_antimeridian": sum(edge.at_antimeridian for edge in edges),
         "highest_score": files.warping.score,
     }
-    return metadata if files.mask is None else metadata | {"mask": dg.MetadataValue.path(str(files.mask))}
+    return metadata if files.mask is None else metadata | {"mask": data.place(files.mask)}

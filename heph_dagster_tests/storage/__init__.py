@@ -1,0 +1,1 @@
+"""Tests of heph_dagster.storage."""
