@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     # A wrong value is not repeated in the error: it may be a secret, also under a name that was spelt wrongly.
     model_config = SettingsConfigDict(env_prefix="HEPH_", extra="forbid", hide_input_in_errors=True)
 
-    data_dir: Bucket | Path = _FOLDER
+    data_dir: Annotated[Bucket | Path, NoDecode] = _FOLDER
     work_dir: Path | None = None
     layers: Annotated[tuple[str, ...], NoDecode] = (
         "VIIRS_SNPP_CorrectedReflectance_TrueColor",
@@ -140,6 +140,11 @@ class Settings(BaseSettings):
     @classmethod
     def _root(cls, value: Any) -> Any:
         return Bucket(value) if isinstance(value, str) and is_bucket(value) else value
+
+    @field_validator("work_dir", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return value or None
 
     @field_validator("gibs_url", "dagster_url", mode="before")
     @classmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import Any
 
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
-from heph_dagster.gibs.manifest import Published
-from heph_dagster.gibs.mrf import MosaicError
+from heph_dagster.gibs.manifest import fetched_on
 from heph_dagster.gibs.periods import Period, add_steps
 
 # Daily imagery is near real time and there within hours; composites wait for science-quality data.
@@ -103,11 +101,9 @@ def usual_delay(root: Path, layer: Layer, epsg: int, today: date) -> Delay:
     """
     delays = []
     for day in days_of_delay(layer, today):
-        published = Published.load(mosaic_path(root, epsg, day, layer), epsg=epsg)
-        if published is not None:
-            with published, suppress(MosaicError):  # a damaged day tells nothing
-                fetched = min(published.column("fetched_at")).date()
-                delays.append((fetched - add_steps(day, layer.period, 1)).days)
+        fetched, over = fetched_on(mosaic_path(root, epsg, day, layer)), add_steps(day, layer.period, 1)
+        if fetched is not None and over is not None:  # a day that is damaged, or was imported, tells nothing
+            delays.append((fetched - over).days)
     delays = [max(0, delay) for delay in delays if delay <= _BACKFILL_DAYS]
     if len(delays) < _FEWEST_DAYS:
         return default_delay(layer)

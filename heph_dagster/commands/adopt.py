@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heph_dagster.commands import options
-from heph_dagster.commands.copied import place
+from heph_dagster.commands.copied import keep, place
 
 if TYPE_CHECKING:
     from heph_dagster.anomalies.splits import SplitDay
@@ -60,8 +60,9 @@ def adopt(directory: Path, output_dir: Path | None, level: int | None, *, replac
     results += _adopt_split_files(directory, root, catalogue, replace=replace)
     adopted = [each for each in results if isinstance(each, Adopted)]
     rejected = unknown + [each for each in results if isinstance(each, Rejected)]
-    own = root.resolve() == settings.root.resolve()
+    own = output_dir is None or (isinstance(settings.data_dir, Path) and root.resolve() == settings.data_dir.resolve())
     marks = Marks()
+    keep()
     if any(each.day is not None for each in adopted):
         with (
             instance_at(settings.dagster_home if own else root.absolute() / "dagster") as instance,

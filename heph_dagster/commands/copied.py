@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heph_dagster.settings import Settings
-    from heph_dagster.storage.working_copy import Part
+    from heph_dagster.storage.working_copy import Part, WorkingCopy
 
 _COPY = f"{__name__}.copy"
 
@@ -53,29 +54,22 @@ def _copy(given: Mapping[str, Any]) -> Iterator[None]:
 
     settings = Settings()
     home = settings.home.absolute()
-    with working_copy(settings.address, home, _parts(settings, given)) as root, _told(root, home):
-        copy = (str(root), settings.address.rstrip("/"))
+    with working_copy(settings.address, home, _parts(settings, given)) as copy, _told(copy, home):
         click.get_current_context().meta[_COPY] = copy
         try:
             yield
         except (HephError, ValueError, OSError) as error:
-            raise click.ClickException(str(error).replace(*copy)) from error
-
-
-def place(path: Path) -> str:
-    """Where a file is kept: its path, or its address in the bucket if it is of a copy."""
-    context = click.get_current_context(silent=True)
-    copy = None if context is None else context.meta.get(_COPY)
-    return str(path) if copy is None else str(path).replace(*copy)
+            raise click.ClickException(copy.words(error)) from error
 
 
 @contextmanager
-def _told(root: Path, home: Path) -> Iterator[None]:
-    """The environment names a copy as the data root."""
+def _told(copy: WorkingCopy, home: Path) -> Iterator[None]:
+    """The environment names a copy as the data root, and what is printed names the data root."""
     before = {name: os.environ.get(name) for name in ("HEPH_DATA_DIR", "HEPH_WORK_DIR")}
-    os.environ.update({"HEPH_DATA_DIR": str(root), "HEPH_WORK_DIR": str(home)})
+    os.environ.update({"HEPH_DATA_DIR": str(copy.folder), "HEPH_WORK_DIR": str(home)})
     try:
-        yield
+        with redirect_stdout(_Told(sys.stdout, copy)), redirect_stderr(_Told(sys.stderr, copy)):
+            yield
     finally:
         for name, value in before.items():
             if value is None:
@@ -84,21 +78,51 @@ def _told(root: Path, home: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
+class _Told:
+    """A stream whose text tells of the data root, not of a copy that is soon gone."""
+
+    def __init__(self, stream: Any, copy: WorkingCopy) -> None:
+        self._stream, self._copy = stream, copy
+
+    def write(self, text: str) -> int:
+        written: int = self._stream.write(self._copy.words(text))
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def keep() -> None:
+    """Have what was changed so far be kept, before others are told of it."""
+    copy = click.get_current_context().meta.get(_COPY)
+    if copy is not None:
+        copy.keep()
+
+
+def place(path: Path) -> str:
+    """Where a file of the data root is kept: its path, or its address in the bucket."""
+    copy = click.get_current_context().meta.get(_COPY)
+    return str(path) if copy is None else copy.words(path)
+
+
 def _parts(settings: Settings, given: Mapping[str, Any]) -> list[Part]:
     """What a command works on, by its options."""
     from heph_dagster.settings import INSAR
     from heph_dagster.storage.working_copy import EVERYTHING, Part
 
-    if click.get_current_context().command_path.split()[1] == "insar":
-        return [Part(f"{INSAR}/")]
+    context = click.get_current_context()
+    name = context.info_name
+    if context.parent is not None and context.parent.command.name == "insar":
+        return [] if name in {"download", "synthesize"} else [Part(f"{INSAR}/")]  # archives are of the machine
     if "source" in given and "day" in given:  # an image, or a layer and its day
         return [Part(f"{given['epsg']}/{day}/") for day in (given["day"],) if day]
     if not given.get("layer_name"):
         return [EVERYTHING]
-    layer, epsg = settings.catalogue()[given["layer_name"]], given["epsg"]
-    dated, checks = bool(given.get("start_date")) and not given.get("since_last_check"), Part("last_checks.json")
-    if not dated:
-        return [Part(f"{epsg}/", f"/{layer.identifier}."), checks]
+    layer, epsg = settings.catalogue()[given["layer_name"]], given.get("epsg", 4326)
+    if not given.get("start_date"):
+        return [Part(f"{epsg}/", (f"/{layer.identifier}.",), pixels=name not in {"label", "labels"})]
+    if given.get("since_last_check"):
+        return [Part(f"{epsg}/")]
     days = (given["end_date"] - given["start_date"]).days
     dates = (given["start_date"] + timedelta(days=number) for number in range(days))
-    return [checks, *(Part(f"{epsg}/{day}/", f"/{layer.identifier}.") for day in dates)]
+    return [Part(f"{epsg}/{day}/") for day in dates]  # with exported tiles, whose names are many

@@ -64,4 +64,4 @@ def configure(root: Path, names: Sequence[str], level: int, url: str | None = No
     text += f"level = {level}\nlayers = {json.dumps(list(names))}\n"
     with replacing(root / SETTINGS_FILE) as part:
         part.write_text(f"{_MADE_BY}: synthetic days, from the local server.\n{text}", "utf-8")
-    return Settings(data_dir=root)
+    return Settings(data_dir=root, work_dir=root)

@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from heph_dagster.commands.copied import place
 from heph_dagster.commands.progress import counting
 from heph_dagster.gibs.archive import mosaic_path
 from heph_dagster.gibs.catalogue import Layer
@@ -100,14 +99,14 @@ class Report:
         if self.selection.as_json:
             values: dict[str, Any] = {
                 "layer": self.selection.layer.identifier,
-                "files": [place(path) for path in self.files],
+                "files": self.files,
                 "failed": {str(day): str(error) for day, error in self.failed.items()},
                 "missing": missing,
             }
             click.echo(json.dumps(values, default=str, indent=2))
         else:
             for path in self.files:
-                click.echo(place(path))
+                click.echo(path)
             for day, error in self.failed.items():
                 click.echo(f"{day}: {error}", err=True)
             if missing:

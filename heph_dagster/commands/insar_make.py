@@ -124,15 +124,17 @@ def split(seed: int, test_frames: tuple[str, ...], *, as_json: bool) -> None:
     hephaestus of the data folder. They stand in splits/{name}.parquet.
     """
     from heph_dagster.hephaestus.frame_crops import frames_with_crops
+    from heph_dagster.hephaestus.published_split import PUBLISHED_FILE
     from heph_dagster.hephaestus.splits import TEST_FRAMES, Part
     from heph_dagster.hephaestus.splitting import make_splits
     from heph_dagster.settings import Settings
 
-    folder = Settings().insar_dir
+    settings = Settings()
+    folder = settings.insar_dir
     there = frames_with_crops(folder)
     if there and (lacking := sorted(set(test_frames) - set(there))):
         raise click.BadParameter(f"there are no crops of {', '.join(lacking)}", param_hint="--test-frame")
-    made = make_splits(folder, seed, test_frames or TEST_FRAMES)
+    made = make_splits(folder, seed, test_frames or TEST_FRAMES, settings.insar_archives / PUBLISHED_FILE)
     counts = {name: each.counts() for name, each in made.items()}
     if as_json:
         click.echo(json.dumps(counts, indent=2))

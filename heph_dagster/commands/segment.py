@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from heph_dagster.commands import options
-from heph_dagster.commands.copied import place
 
 if TYPE_CHECKING:
     from heph_dagster.anomalies.segmentation import Segmentation
@@ -77,8 +76,8 @@ def segment(
     clusters = result.figures()
     if as_json:
         report = {
-            "image": place(path), "method": method, **given, "size": size, "fitted_size": result.fitted,
-            "clusters": clusters, "picture": place(picture), "labels": place(labels),
+            "image": str(path), "method": method, **given, "size": size, "fitted_size": result.fitted,
+            "clusters": clusters, "picture": str(picture), "labels": str(labels),
         }  # fmt: skip
         click.echo(json.dumps(report, indent=2))
         return
@@ -86,8 +85,7 @@ def segment(
         red, green, blue = cluster["colour"]
         click.echo(f"{number:>3}  {cluster['share']:>6.1%}  rgb({red}, {green}, {blue})")
     sizes = ("{} x {} px".format(*each) for each in (size, result.fitted))
-    told = "{}: {} clusters of {}, found at {}; numbers in {}"
-    click.echo(told.format(place(picture), len(result.colours), *sizes, place(labels)))
+    click.echo("{}: {} clusters of {}, found at {}; numbers in {}".format(picture, len(result.colours), *sizes, labels))
 
 
 def _image(name: str) -> Path:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heph_dagster.commands import options
-from heph_dagster.commands.copied import place
 
 if TYPE_CHECKING:
     from heph_dagster.gibs.verify import CheckedDay
@@ -63,8 +62,8 @@ def verify(names: tuple[str, ...], output_dir: Path | None, *, mend: bool, as_js
 def _row(checked: CheckedDay) -> dict[str, Any]:
     stored = checked.stored
     return {
-        "layer": stored.layer, "epsg": stored.epsg, "day": stored.day, "path": place(stored.path),
-        "sound": checked.sound, "compared_with": checked.compared_with, "tiles": checked.tiles, "bytes": checked.bytes,
+        "layer": stored.layer, "epsg": stored.epsg, "day": stored.day, "path": stored.path, "sound": checked.sound,
+        "compared_with": checked.compared_with, "tiles": checked.tiles, "bytes": checked.bytes,
         "damaged": [tile._asdict() for tile in checked.damaged], "unreadable": checked.unreadable,
         "mended": checked.mended, "error": checked.error,
     }  # fmt: skip

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -25,7 +24,7 @@ from heph_dagster.defs.gibs_assets import asset_key
 from heph_dagster.defs.parts import of_days
 from heph_dagster.defs.reports import FLAGGED
 from heph_dagster.settings import ActiveLayer, Settings
-from heph_dagster.storage.working_copy import Part, working_copy
+from heph_dagster.storage.working_copy import Part, WorkingCopy, working_copy
 
 _BATCH = 500
 _MOST_BATCHES = 10
@@ -93,9 +92,9 @@ class Events:
                     cursor.after.get(kind.value, -1), kind, _BATCH
                 )
                 events = {number: entry.dagster_event for number, entry in entries.items() if entry.dagster_event}
-                with working_copy(self._address, self._home, self._parts(events.values())) as root:
+                with working_copy(self._address, self._home, self._parts(events.values())) as copy:
                     for number, event in events.items():
-                        found += self._alerts(instance, root, number, event, cursor)
+                        found += self._alerts(instance, copy, number, event, cursor)
                 cursor.after[kind.value] = max(entries, default=cursor.after.get(kind.value, -1))
                 if len(entries) < _BATCH:
                     break
@@ -106,8 +105,8 @@ class Events:
         if alert.day is None or alert.subject not in self._layers:
             return None
         layer, epsg = self._layers[alert.subject]
-        with working_copy(self._address, self._home, of_days(self._layers[alert.subject], [alert.day])) as root:
-            return picture(root, layer, epsg, alert.kind, alert.day)
+        with working_copy(self._address, self._home, of_days(self._layers[alert.subject], [alert.day])) as copy:
+            return picture(copy.folder, layer, epsg, alert.kind, alert.day)
 
     def of_failed_run(self, run: dg.DagsterRun, reasons: list[str]) -> Alert:
         """The alert of a run that failed.
@@ -140,22 +139,22 @@ class Events:
             yield from of_days(active, judged, pixels=False)
 
     def _alerts(
-        self, instance: dg.DagsterInstance, root: Path, number: int, event: dg.DagsterEvent, cursor: Cursor
+        self, instance: dg.DagsterInstance, copy: WorkingCopy, number: int, event: dg.DagsterEvent, cursor: Cursor
     ) -> Iterator[Alert]:
         if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
             if event.asset_key in self._judged and event.partition:
-                yield from self._of_day(root, event.asset_key, date.fromisoformat(event.partition))
+                yield from self._of_day(copy, event.asset_key, date.fromisoformat(event.partition))
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             yield from self._of_check(number, event.asset_check_evaluation_data, cursor)
         elif event.asset_freshness_state_change_data.new_state is FreshnessState.FAIL:
             yield from self._of_old_image(instance, event.asset_freshness_state_change_data.key)
 
-    def _of_day(self, root: Path, key: dg.AssetKey, day: date) -> Iterator[Alert]:
+    def _of_day(self, copy: WorkingCopy, key: dg.AssetKey, day: date) -> Iterator[Alert]:
         active, method = self._judged[key]
         try:
-            judged = judged_day(root, active.layer, active.epsg, method, day, self._area)
+            judged = judged_day(copy.folder, active.layer, active.epsg, method, day, self._area)
         except ValueError as error:
-            yield self._of_item(method, _name(active), key, f"{day}", str(error), "error", "/damaged")
+            yield self._of_item(method, _name(active), key, f"{day}", copy.words(error), "error", "/damaged")
         else:
             if judged is not None and judged.flagged:
                 yield self._of_item(method, _name(active), key, f"{day}", judged.message, "warning")

@@ -39,7 +39,8 @@ def _alerts(settings: Settings, status: dg.DefaultSensorStatus) -> dg.SensorDefi
         cursor = Cursor.parse(context.cursor)
         with _outbox(settings) as outbox:
             new = outbox.add(events.read(context.instance, cursor))
-            context.update_cursor(str(cursor))  # they are written down: what cannot be sent waits there
+        context.update_cursor(str(cursor))  # they are written down: what cannot be sent waits there
+        with _outbox(settings) as outbox:
             delivery = outbox.send(settings.alert_channels(), events.draw)
         for failure in delivery.failures:
             context.log.warning(failure)
@@ -77,9 +78,9 @@ def _outbox(settings: Settings) -> Iterator[Outbox]:
     bucket = is_bucket(settings.address)
     with (
         locked(settings.home / "cache" / FILE) if bucket else nullcontext(),
-        working_copy(settings.address, settings.home, [Part(FILE)]) as root,
+        working_copy(settings.address, settings.home, [Part(FILE)]) as copy,
     ):
-        yield Outbox(root)
+        yield Outbox(copy.folder)
 
 
 def _reason(event: dg.DagsterEvent) -> str:

@@ -44,7 +44,7 @@ def _whole(active: ActiveLayer) -> dg.AssetChecksDefinition:
                 try:
                     check_agreement(mosaic_path(data.root, epsg, day, layer), epsg)
                 except (MosaicError, OSError) as error:
-                    wrong[day] = error
+                    wrong[day] = data.words(error)
         return dg.AssetCheckResult(
             passed=not wrong,
             description=f"{len(wrong)} of {len(days)} days are damaged",
@@ -117,7 +117,8 @@ def _stale(active: ActiveLayer) -> dg.AssetChecksDefinition:
                 severity=dg.AssetCheckSeverity.WARN,
                 description=f"The server does not tell which days it has: {error}",
             )
-        with gibs.open(*parts.of_days(active, days_of_delay(layer, today), pixels=False)) as data:
+        read = parts.of_days(active, days_of_delay(layer, today), pixels=False)
+        with gibs.open(*(read if layer.daily else parts.of_layer(active, pixels=False))) as data:
             result = find_stale(layer, periods, today, usual_delay(data.root, layer, epsg, today))
         return dg.AssetCheckResult(
             passed=not result.flagged,
@@ -126,7 +127,7 @@ def _stale(active: ActiveLayer) -> dg.AssetChecksDefinition:
             metadata={
                 "newest_day": str(result.newest),
                 "due": str(result.due),
-                "usual_days_of_delay": result.delay.days,
+                "usual_delay_days": result.delay.days,
                 "delay_learned_from_days": result.delay.learned_from,
             },
         )

@@ -91,7 +91,7 @@ def _image(active: ActiveLayer) -> dg.AssetsDefinition:
 
 def fetch_images(
     gibs: Gibs, active: ActiveLayer, days: list[date], log: dg.DagsterLogManager
-) -> tuple[dict[str, dict[str, Any]], dict[str, Exception]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Download days; those that are on disk are asked for again, since NASA may have replaced them.
 
     Args:
@@ -112,16 +112,16 @@ def fetch_images(
         log.info("%s of %s: %s", len(results), len(days), result)
 
     done: dict[str, dict[str, Any]] = {}
-    failed: dict[str, Exception] = {}
+    failed: dict[str, str] = {}
 
     def describe(result: FetchedDay | FailedDay) -> None:
         try:
             if isinstance(result, FetchedDay):
                 done[f"{result.day}"] = _image_metadata(data, result, epsg)
             else:
-                failed[f"{result.day}"] = result.error
+                failed[f"{result.day}"] = data.words(result.error)
         except (RasterError, MosaicError) as error:
-            failed[f"{result.day}"] = error
+            failed[f"{result.day}"] = data.words(error)
 
     with gibs.open(*parts.of_days(active, days)) as data, ThreadPoolExecutor() as pool:
         request = DayRequest(layer, epsg, level, data.root, refresh=True, coarsen=False)

@@ -19,6 +19,7 @@ from heph_dagster.hephaestus.annotation import Activity, Annotation
 from heph_dagster.hephaestus.contact_sheet import contact_sheet
 from heph_dagster.hephaestus.crops import CROP_SIZE
 from heph_dagster.hephaestus.frames import NAMES_FILE, known_frames, read_volcanoes
+from heph_dagster.hephaestus.published_split import PUBLISHED_FILE
 from heph_dagster.hephaestus.splitting import make_splits
 from heph_dagster.hephaestus.timelines import draw_distribution, draw_frame
 
@@ -222,7 +223,7 @@ def crops(context: dg.AssetExecutionContext, config: CropsConfig, insar: Insar) 
 def split(context: dg.AssetExecutionContext, config: SplitConfig, insar: Insar) -> dg.MaterializeResult[None]:
     """Split the crops of all frames."""
     with insar.open(*parts.of_insar()) as data, in_own_words():
-        made = make_splits(data.folder, config.seed, config.test_frames)
+        made = make_splits(data.folder, config.seed, config.test_frames, Path(insar.archives) / PUBLISHED_FILE)
         place = data.place(data.folder / "splits")
     for name, each in made.items():
         if empty := each.empty_parts():

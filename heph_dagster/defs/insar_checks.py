@@ -47,7 +47,7 @@ def _of_frames(
             try:
                 lines += [(frame, line) for line in look(data.folder, frame)]
             except (HephError, OSError) as error:
-                lines.append((frame, error))
+                lines.append((frame, data.words(error)))
     return dg.AssetCheckResult(
         passed=not lines,
         description=f"{len(lines)} {what} in {len(frames)} frames",

@@ -11,7 +11,7 @@ from heph_dagster.storage.working_copy import Part
 
 def of_days(active: ActiveLayer, days: Iterable[date], *, pixels: bool = True) -> list[Part]:
     """All files of days of a layer; without pixels, no tiles and no masks."""
-    return [Part(f"{active.epsg}/{day}/", f"/{active.layer.identifier}.", pixels) for day in sorted(set(days))]
+    return [Part(f"{active.epsg}/{day}/", (f"/{active.layer.identifier}.",), pixels) for day in sorted(set(days))]
 
 
 def of_tables(active: ActiveLayer) -> list[Part]:
@@ -21,12 +21,12 @@ def of_tables(active: ActiveLayer) -> list[Part]:
 
 def of_layer(active: ActiveLayer, *, pixels: bool = True) -> list[Part]:
     """All files of a layer."""
-    return [Part(f"{active.epsg}/", f"/{active.layer.identifier}.", pixels)]
+    return [Part(f"{active.epsg}/", (f"/{active.layer.identifier}.",), pixels)]
 
 
 def of_frames(frames: Iterable[str]) -> list[Part]:
     """Tables of InSAR data, and what was made of frames."""
-    return [Part(f"{INSAR}/", shallow=True), *(Part(f"{INSAR}/", f"/{frame}") for frame in sorted(set(frames)))]
+    return [Part(f"{INSAR}/", shallow=True), Part(f"{INSAR}/", tuple(f"/{frame}" for frame in frames))]
 
 
 def of_insar() -> list[Part]:

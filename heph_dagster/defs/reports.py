@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
+from heph_dagster.defs.resources import DataRoot
 from heph_dagster.errors import HephError
 from heph_dagster.gibs.preview import jpeg
 from heph_dagster.gibs.raster import Image
 from heph_dagster.hephaestus.drawing import webp
 
-Data = TypeVar("Data")
+Root = TypeVar("Root", bound=DataRoot)
 
 FLAGGED = "flagged"
 """Metadata of a check that names what is wrong: days or frames. Each is an event of its own to whoever is told."""
@@ -68,8 +69,8 @@ def in_own_words() -> Iterator[None]:
 
 def work_through(
     context: dg.AssetExecutionContext,
-    opened: AbstractContextManager[Data],
-    work: Callable[[Data, str], Mapping[str, Any]],
+    opened: AbstractContextManager[Root],
+    work: Callable[[Root, str], Mapping[str, Any]],
     what: str = "days",
     at_once: int | None = None,
 ) -> None:
@@ -88,13 +89,13 @@ def work_through(
         Failure: Some failed; those that did not are recorded before.
     """
     done: dict[str, Mapping[str, Any]] = {}
-    failed: dict[str, Exception] = {}
+    failed: dict[str, str] = {}
 
     def attempt(key: str) -> None:
         try:
             done[key] = work(data, key)
         except (HephError, ValueError, OSError) as error:
-            failed[key] = error
+            failed[key] = data.words(error)
 
     with opened as data, ThreadPoolExecutor(at_once or os.cpu_count()) as pool:
         list(pool.map(attempt, context.partition_keys))
@@ -104,7 +105,7 @@ def work_through(
 def conclude(
     context: dg.AssetExecutionContext,
     done: Mapping[str, Mapping[str, Any]],
-    failed: Mapping[str, Exception],
+    failed: Mapping[str, object],
     what: str = "days",
 ) -> None:
     """Record the partitions of a run.
@@ -127,7 +128,7 @@ def conclude(
     raise failure_of(done, failed, what)
 
 
-def failure_of(done: Mapping[str, object], failed: Mapping[str, Exception], what: str = "days") -> dg.Failure:
+def failure_of(done: Mapping[str, object], failed: Mapping[str, object], what: str = "days") -> dg.Failure:
     """The failure of a run some of whose partitions failed.
 
     Args:

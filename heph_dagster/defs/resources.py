@@ -14,7 +14,7 @@ from heph_dagster.gibs.client import GibsClient
 from heph_dagster.hephaestus.downloads import annotations_source
 from heph_dagster.models.tracking import Tracking
 from heph_dagster.settings import INSAR, Settings
-from heph_dagster.storage.bucket import ConflictError, is_bucket
+from heph_dagster.storage.bucket import BucketError, ConflictError, is_bucket
 from heph_dagster.storage.working_copy import Part, working_copy
 
 _TRIES = 3
@@ -51,19 +51,23 @@ class DataRoot(dg.ConfigurableResource[None]):
 
         Raises:
             RetryRequested: Somebody else has written meanwhile what this has.
-            BucketError: The store does not answer, or refuses.
+            Failure: The store does not answer, or refuses.
         """
         try:
-            with working_copy(self.data_dir, Path(self.work_dir), parts) as root:
-                yield self.model_copy(update={"data_dir": str(root), "opened": self.data_dir})
+            with working_copy(self.data_dir, Path(self.work_dir), parts) as copy:
+                yield self.model_copy(update={"data_dir": str(copy.folder), "opened": self.data_dir})
         except ConflictError as error:
             raise dg.RetryRequested(max_retries=_TRIES, seconds_to_wait=_WAIT_SECONDS) from error
+        except BucketError as error:
+            raise dg.Failure(str(error)) from error
 
     def place(self, path: Path) -> dg.PathMetadataValue:
         """Where a file or folder below the root is kept."""
-        root = Path(self.data_dir)
-        told = path if self.opened is None else f"{self.opened.rstrip('/')}/{path.relative_to(root)}"
-        return dg.MetadataValue.path(str(told))
+        return dg.MetadataValue.path(self.words(path))
+
+    def words(self, told: object) -> str:
+        """What an error or a path tells, of the data root and not of a copy that is soon gone."""
+        return str(told) if self.opened is None else str(told).replace(self.data_dir, self.opened.rstrip("/"))
 
 
 class Gibs(DataRoot):

@@ -138,6 +138,31 @@ class ManifestWriter:
         self._lines.clear()
 
 
+def fetched_on(path: Path) -> date | None:
+    """The day on which the first tile of a mosaic came, by its manifest.
+
+    Args:
+        path: The `.mrf` file; nothing is read of its tiles.
+
+    Returns:
+        The day in UTC; None where there is no manifest, or none that can be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = manifest_path(path) if path.is_file() else None
+        if found is None:
+            return None
+        with pq.ParquetFile(found, page_checksum_verification=True) as manifest:
+            if not manifest.schema_arrow.equals(_schema()):
+                return None
+            times: list[datetime] = manifest.read(["fetched_at"]).column(0).to_pylist()
+    except (MosaicError, OSError, pa.ArrowException):
+        return None
+    return min(times).date() if times else None
+
+
 @dataclass(frozen=True)
 class Published:
     """A day that was downloaded before; use it with `with`.

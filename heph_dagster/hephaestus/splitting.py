@@ -19,13 +19,17 @@ from heph_dagster.hephaestus.splits import (
 )
 
 
-def make_splits(folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_FRAMES) -> dict[str, Split]:
+def make_splits(
+    folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_FRAMES, published: Path | None = None
+) -> dict[str, Split]:
     """Split the crops of all frames, and write the splits to `splits`.
 
     Args:
-        folder: Folder of InSAR data, with crops. The published split is made where `train_test_split.json` is there.
+        folder: Folder of InSAR data, with crops.
         seed: Of the split by frames.
         test_frames: Those that test in it.
+        published: File of the published split, which is made where it is there; by default `train_test_split.json` in
+            the folder.
 
     Returns:
         `frames`, `temporal`, and `published` where its file is.
@@ -39,7 +43,8 @@ def make_splits(folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_F
     crops = [read_frame_crops(folder, frame) for frame in frames]
     items = crop_items([each.manifest for each in crops])
     made = {"frames": frame_split(items, seed, test_frames), "temporal": temporal_split(items)}
-    if (folder / PUBLISHED_FILE).exists():
+    published = published or folder / PUBLISHED_FILE
+    if published.exists():
         annotations = load_annotations(folder)
         alone = {each.unique_id for each in annotations if len(each.deformations) == 1}
         rejects = {
@@ -47,7 +52,7 @@ def make_splits(folder: Path, seed: int = 0, test_frames: Sequence[str] = TEST_F
             for each in crops
             for it in each.rejects
         }
-        made["published"] = published_split(folder / PUBLISHED_FILE, items, annotations, rejects)
+        made["published"] = published_split(published, items, annotations, rejects)
     for name, split in made.items():
         write_split(folder / "splits", name, split)
     return made

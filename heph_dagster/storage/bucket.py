@@ -86,7 +86,13 @@ class Bucket:
             parts["bucket"],
             prefix=parts["prefix"] or None,
             credential_provider=who,
-            client_options={"allow_http": endpoint.startswith("http://")},
+            # Objects may be large, and lines slow.
+            client_options={
+                "allow_http": endpoint.startswith("http://"),
+                "connect_timeout": "10s",
+                "read_timeout": "5m",
+                "timeout": "1h",
+            },
         )
 
     def list(self, prefix: str) -> Iterator[tuple[str, str]]:
@@ -106,7 +112,9 @@ class Bucket:
             ):
                 for each in page:
                     if each["path"].startswith(prefix):
-                        yield each["path"], str(each["e_tag"])
+                        # Consoles make empty objects for folders.
+                        if each["size"] or "." in each["path"].rpartition("/")[2]:
+                            yield each["path"], str(each["e_tag"])
                     elif each["path"] > prefix:
                         return
 
@@ -127,6 +135,8 @@ class Bucket:
         with self._telling(name), path.open("wb") as file:
             for chunk in obstore.get(self._store, name, options={"if_match": tag}).stream(min_chunk_size=_CHUNK):
                 file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())  # caches live through power cuts
 
     def put(self, name: str, path: Path, tag: str | None) -> str:
         """Write an object; readers see it whole, or the one before.
@@ -202,7 +212,7 @@ class Bucket:
             if "NoSuchBucket" in str(error):
                 raise BucketError(f"{self.address}: there is no such bucket; make it first") from error
             if isinstance(error, exceptions.PreconditionError | FileNotFoundError):
-                raise ChangedError(f"{what} is no more what it was") from error
+                raise ChangedError(f"{what} is gone, or no more what it was: do it again") from error
             if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
                 raise BucketError(f"{what}: the store refuses; check who asks and what they may do") from error
             raise BucketError(f"{what}: {_first_line(error)}") from error

@@ -9,20 +9,26 @@ kept in a cache beside it, by entity tag, so that it is fetched once.
 from __future__ import annotations
 
 import fcntl
+import logging
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from heph_dagster.files import replacing
-from heph_dagster.storage.bucket import Bucket, BucketError, ChangedError, is_bucket
+from heph_dagster.storage.bucket import Bucket, BucketError, ChangedError, ConflictError, is_bucket
 
-OF_THIS_MACHINE = ("gibs_requests.json",)
-"""Files of a data root that count what this machine does: no bucket has them."""
+logger = logging.getLogger(__name__)
+
+OF_THIS_MACHINE = ("gibs_requests.json", "last_checks.json", "checkpoints", "hephaestus/checkpoints")
+"""What a data root has of what a machine does, files and folders: no bucket has them."""
+_FOLDERS = ("checkpoints",)
+_MARKER = ".copy"
 _AT_ONCE = 16  # requests; the store's latency is most of each
 _TRIES = 5
 _IN_PLACE = ".sqlite"  # what is not replaced as a whole when it changes
@@ -36,13 +42,13 @@ class Part:
 
     Attributes:
         prefix: How their names begin, from the root on: a folder with its slash, or more.
-        within: What their names have in them.
+        within: What their names have in them, one of these.
         pixels: Whether tiles and rasters belong to them.
         shallow: Whether those in deeper folders do not.
     """
 
     prefix: str
-    within: str = ""
+    within: tuple[str, ...] = ("",)
     pixels: bool = True
     shallow: bool = False
 
@@ -50,7 +56,7 @@ class Part:
         """Whether a file belongs to it."""
         return (
             name.startswith(self.prefix)
-            and self.within in name
+            and any(each in name for each in self.within)
             and (self.pixels or not name.endswith(_PIXELS))
             and not (self.shallow and "/" in name.removeprefix(self.prefix))
         )
@@ -59,8 +65,27 @@ class Part:
 EVERYTHING = Part("")
 
 
+@dataclass(frozen=True)
+class WorkingCopy:
+    """Parts of a data root as files.
+
+    Attributes:
+        folder: Where they are.
+        address: The data root.
+        keep: Has what was changed so far be changed in the data root.
+    """
+
+    folder: Path
+    address: str
+    keep: Callable[[], None]
+
+    def words(self, error: object) -> str:
+        """What an error tells, of the data root and not of a folder that is soon gone."""
+        return str(error).replace(str(self.folder), self.address.rstrip("/"))
+
+
 @contextmanager
-def working_copy(address: str, work_dir: Path, parts: Iterable[Part]) -> Iterator[Path]:
+def working_copy(address: str, work_dir: Path, parts: Iterable[Part]) -> Iterator[WorkingCopy]:
     """A folder with parts of a data root; what the block changes in it, or removes, is changed in the data root.
 
     A folder is worked on in place. Of a bucket, what was written goes back when the block ends, also where it raises:
@@ -71,26 +96,30 @@ def working_copy(address: str, work_dir: Path, parts: Iterable[Part]) -> Iterato
         work_dir: Folder of this machine for copies and their cache.
         parts: What the block may read, replace or remove.
 
-    Yields:
-        The folder.
-
     Raises:
         ConflictError: Somebody else has changed in the bucket what the block has changed. What was sent before stays.
-        BucketError: The store does not answer, or refuses.
+        BucketError: The store does not answer, or refuses, or there is no room. An error of the block goes before.
     """
     if not is_bucket(address):
-        yield Path(address)
+        yield WorkingCopy(Path(address), address, lambda: None)
         return
     cache = _cache_of(address, work_dir)
     with _folder(cache / "copies") as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         copy = _Copy(Bucket(address), cache / "objects", folder, pool)
         copy.fetch(list(parts))
-        for name in OF_THIS_MACHINE:
-            (folder / name).symlink_to(cache / name)
+        _link(folder, cache)
         try:
-            yield folder
-        finally:
+            yield WorkingCopy(folder, address, copy.send)
+        except Exception:
+            try:
+                copy.send()
+            except BucketError as lost:
+                logger.warning("what was done before the error is not kept: %s", lost)
+            raise
+        except BaseException:  # an exit is an end like another
             copy.send()
+            raise
+        copy.send()
 
 
 def _cache_of(address: str, work_dir: Path) -> Path:
@@ -103,23 +132,32 @@ def _folder(copies: Path) -> Iterator[Path]:
     copies.mkdir(parents=True, exist_ok=True)
     with (copies / ".lock").open("ab") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        for abandoned in copies.glob("*.lock"):
+        for abandoned in copies.glob("?*.lock"):
             with abandoned.open("ab") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
                 shutil.rmtree(abandoned.with_suffix(""), ignore_errors=True)
-                abandoned.unlink()
+                abandoned.unlink(missing_ok=True)  # its owner may be here as well
         folder = Path(tempfile.mkdtemp(dir=copies))
         own = folder.with_suffix(".lock").open("ab")
         fcntl.flock(own, fcntl.LOCK_EX)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
-        folder.with_suffix(".lock").unlink()
+        shutil.rmtree(folder, ignore_errors=True)  # what is left is swept later
+        folder.with_suffix(".lock").unlink(missing_ok=True)
         own.close()
+
+
+def _link(folder: Path, cache: Path) -> None:
+    """Let a copy have what is of this machine."""
+    for name in OF_THIS_MACHINE:
+        place = cache / name
+        (place if place.name in _FOLDERS else place.parent).mkdir(parents=True, exist_ok=True)
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(place)
 
 
 @dataclass(frozen=True)
@@ -136,33 +174,41 @@ class _Copy:
     objects: Path
     folder: Path
     pool: ThreadPoolExecutor
-    known: Mapping[str, _Known] = field(default_factory=dict)
+    known: dict[str, _Known] = field(default_factory=dict)
 
     def fetch(self, parts: list[Part]) -> None:
         """Copy what belongs to the parts; if some of it changes meanwhile, what there is then."""
         for _ in range(_TRIES):
             tags = {name: tag for found in self.pool.map(self._listed, parts) for name, tag in found}
-            for name in self.known.keys() - tags.keys():
-                (self.folder / name).unlink()
+            placed = {name: self.pool.submit(self._place, name, tag) for name, tag in tags.items()}
+            wait(placed.values())
             try:
-                self.known = dict(zip(tags, self.pool.map(self._place, tags, tags.values()), strict=True))
+                self.known = {name: each.result() for name, each in placed.items()}
             except ChangedError:
-                continue
-            return
+                # What has come of objects that are gone then would look like files of our own.
+                shutil.rmtree(self.folder)
+                self.folder.mkdir()
+            except OSError as error:
+                raise BucketError(f"{self.folder} cannot have a copy of {self.bucket.address}: {error}") from error
+            else:
+                (self.folder / _MARKER).touch()
+                return
         raise BucketError(f"{self.bucket.address} is being changed all the time: do it again later")
 
     def _listed(self, part: Part) -> list[tuple[str, str]]:
         # No name leads out of the folder: the library refuses such names.
-        return [each for each in self.bucket.list(part.prefix) if part.has(each[0]) and not _hidden(each[0])]
+        return [each for each in self.bucket.list(part.prefix) if part.has(each[0]) and not _stays_here(each[0])]
 
     def _place(self, name: str, tag: str) -> _Known:
         path, kept = self.folder / name, self._kept(name, tag)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
         try:
             path.hardlink_to(kept)
         except FileNotFoundError:
-            self.bucket.get(name, tag, path)
+            with replacing(path) as part:
+                self.bucket.get(name, tag, part)
+                if path.suffix != ".mrf":
+                    os.utime(part, (0, 0))  # nobody knows when it was written: exports are never newer than a mosaic
             self._keep(name, tag, path)
         if path.suffix == _IN_PLACE:
             with replacing(path) as part:
@@ -171,11 +217,13 @@ class _Copy:
 
     def send(self) -> None:
         """Write what has changed to the bucket, and remove from it what is gone here."""
+        if not (self.folder / _MARKER).exists():
+            raise BucketError(f"{self.folder} was removed while it was worked on: nothing of it is kept, do it again")
         here = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if _is_own(path)}
         changed = [
             name
             for name, path in here.items()
-            if not _hidden(name) and (name not in self.known or self.known[name].state != _state(path))
+            if not _stays_here(name) and (name not in self.known or self.known[name].state != _state(path))
         ]
         last = {name for name in changed if name.endswith(".mrf")}
         gone = self.known.keys() - here.keys()
@@ -188,10 +236,16 @@ class _Copy:
 
     def _put(self, name: str) -> None:
         path, known = self.folder / name, self.known.get(name)
-        self._keep(name, self.bucket.put(name, path, known.tag if known else None), path)
+        tag = self.bucket.put(name, path, known.tag if known else None)
+        self.known[name] = _Known(tag, _state(path))
+        self._keep(name, tag, path)
 
     def _delete(self, name: str) -> None:
-        self.bucket.delete(name, self.known[name].tag)
+        tag = self.known[name].tag
+        if not self._kept(name, tag).exists():  # the cache was emptied, perhaps the copy as well
+            raise ConflictError(f"{self.bucket.address}/{name} is gone from the cache {self.objects}: do it again")
+        self.bucket.delete(name, tag)
+        del self.known[name]
         self._forget(name)
 
     def _keep(self, name: str, tag: str, path: Path) -> None:
@@ -222,5 +276,6 @@ def _is_own(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
+def _stays_here(name: str) -> bool:
+    own = any(name == each or name.startswith(f"{each}/") for each in OF_THIS_MACHINE)
+    return own or any(part.startswith(".") for part in name.split("/"))

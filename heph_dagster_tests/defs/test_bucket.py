@@ -78,8 +78,8 @@ def made(settings: Settings, instance: dg.DagsterInstance) -> dict[tuple[str, st
 @contextmanager
 def files(settings: Settings) -> Iterator[Path]:
     """The data root as a folder."""
-    with working_copy(settings.address, settings.home, [EVERYTHING]) as root:
-        yield root
+    with working_copy(settings.address, settings.home, [EVERYTHING]) as copy:
+        yield copy.folder
 
 
 def content(root: Path) -> dict[str, bytes]:

@@ -163,7 +163,7 @@ def test_a_split_that_leaks_fails_its_check(folder: Path, name: str) -> None:
     assert (rows[0]["part"], rows[0]["unique_id"]) == ("train", rows[1]["unique_id"])
     rows[0]["part"] = "val"
     write_split(folder / "splits", name, make_split(rows, []))
-    insar = Insar(folder=str(folder), raw_dir=str(folder / "raw"), source=None, annotations_url="")
+    insar = Insar.of(Settings(data_dir=folder.parent))
     check = no_leakage(insar)
     assert isinstance(check, dg.AssetCheckResult)
     assert not check.passed

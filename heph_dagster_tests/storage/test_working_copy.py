@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from heph_dagster.files import replacing
 from heph_dagster.storage.bucket import Bucket, BucketError, ConflictError
-from heph_dagster.storage.working_copy import EVERYTHING, Part, working_copy
+from heph_dagster.storage.working_copy import EVERYTHING, Part
+from heph_dagster.storage.working_copy import working_copy as opened
 from heph_dagster_tests.storage.server import running_store
 
 
@@ -31,13 +33,19 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
+@contextmanager
+def working_copy(address: str, work: Path, parts: list[Part]) -> Iterator[Path]:
+    with opened(address, work, parts) as copy:
+        yield copy.folder
+
+
 def write(path: Path, text: str) -> None:
     with replacing(path) as part:
         part.write_text(text)
 
 
 def here(folder: Path) -> list[str]:
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    files = (path for path in folder.rglob("[!.]*") if path.is_file() and not path.is_symlink())
     return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
@@ -74,17 +82,17 @@ def test_only_the_parts_are_there(address: str, work: Path) -> None:
             write(folder / name, name)
 
     def found(*parts: Part) -> list[str]:
-        with working_copy(address, work, parts) as folder:
+        with working_copy(address, work, list(parts)) as folder:
             return here(folder)
 
-    assert found(Part("4326/2024-04-01/", "/a.")) == [
+    assert found(Part("4326/2024-04-01/", ("/a.",))) == [
         "4326/2024-04-01/a.0.pjg",
         "4326/2024-04-01/a.missing.json",
         "4326/2024-04-01/tiles/a.1.jpg",
     ]
-    assert found(Part("4326/2024-04-01/", "/a.", pixels=False)) == ["4326/2024-04-01/a.missing.json"]
+    assert found(Part("4326/2024-04-01/", ("/a.", "/b."), pixels=False)) == ["4326/2024-04-01/a.missing.json"]
     assert found(Part("4326/a.")) == ["4326/a.features/2024-04.parquet", "4326/a.labels.parquet"]
-    assert found(Part("4326/", "/a.", pixels=False)) == [
+    assert found(Part("4326/", ("/a.",), pixels=False)) == [
         "4326/2024-04-01/a.missing.json",
         "4326/2024-04-02/a.mrf",
         "4326/a.features/2024-04.parquet",
@@ -198,7 +206,7 @@ def test_copies_of_killed_programs_are_swept(address: str, work: Path) -> None:
         with working_copy(address, work, []):
             assert not abandoned.exists()
             assert alive.exists()
-    assert here(alive.parent) == [".lock"]
+    assert here(alive.parent) == []
 
 
 def test_a_name_does_not_lead_out_of_the_folder(address: str, work: Path) -> None:
@@ -211,3 +219,121 @@ def test_a_name_does_not_lead_out_of_the_folder(address: str, work: Path) -> Non
         working_copy(address, work, [EVERYTHING]),
     ):
         pass
+
+
+def test_what_is_of_another_machine_does_not_come(address: str, work: Path, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("{}")
+    Bucket(address).put("gibs_requests.json", count, None)
+    with working_copy(address, work, [EVERYTHING]) as folder:
+        assert here(folder) == []
+    assert there(address) == ["gibs_requests.json"]
+
+
+def test_what_changes_while_it_is_copied_is_copied_as_it_is_then(
+    address: str, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with working_copy(address, work, []) as folder:
+        for name in ("a", "b", "c"):
+            write(folder / name, "first")
+    listed = Bucket.list
+
+    def change(bucket: Bucket, prefix: str) -> list[tuple[str, str]]:
+        """What is told is of before a change."""
+        told = list(listed(bucket, prefix))
+        monkeypatch.setattr(Bucket, "list", listed)
+        with working_copy(address, work, [EVERYTHING]) as folder:
+            write(folder / "a", "second")
+            (folder / "c").unlink()
+        return told
+
+    monkeypatch.setattr(Bucket, "list", change)
+    shutil.rmtree(work / "cache")
+    with working_copy(address, work, [EVERYTHING]) as folder:
+        assert {name: (folder / name).read_text() for name in here(folder)} == {"a": "second", "b": "first"}
+    assert there(address) == ["a", "b"]
+
+
+def test_a_copy_that_was_removed_removes_nothing(address: str, work: Path) -> None:
+    with working_copy(address, work, []) as folder:
+        write(folder / "a", "a")
+
+    def swept(what: str) -> None:
+        with working_copy(address, work, [EVERYTHING]) as folder:
+            shutil.rmtree(folder if what == "copy" else folder.parents[1] / "objects")
+            if what == "cache":
+                (folder / "a").unlink()
+
+    with pytest.raises(BucketError, match="was removed while it was worked on: nothing of it is kept, do it again"):
+        swept("copy")
+    with pytest.raises(ConflictError, match=r"is gone from the cache .*: do it again"):
+        swept("cache")
+    assert there(address) == ["a"]
+
+
+def test_what_is_kept_midway_is_there_and_kept_once(address: str, work: Path) -> None:
+    with opened(address, work, []) as copy:
+        write(copy.folder / "a", "first")
+        write(copy.folder / "b", "b")
+        copy.keep()
+        assert there(address) == ["a", "b"]
+        write(copy.folder / "a", "second")
+        (copy.folder / "b").unlink()
+    with working_copy(address, work, [EVERYTHING]) as folder:
+        assert {name: (folder / name).read_text() for name in here(folder)} == {"a": "second"}
+
+
+def test_the_error_of_the_work_goes_before_that_of_keeping_it(
+    address: str, work: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def overtaken() -> None:
+        with working_copy(address, work, []) as late:
+            with working_copy(address, work, []) as early:
+                write(early / "a", "early")
+            write(late / "a", "late")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        overtaken()
+    assert "what was done before the error is not kept: " in caplog.text
+
+
+def test_a_program_that_exits_hears_of_what_is_not_kept(address: str, work: Path) -> None:
+    def overtaken() -> None:
+        with working_copy(address, work, []) as late:
+            with working_copy(address, work, []) as early:
+                write(early / "a", "early")
+            write(late / "a", "late")
+            raise SystemExit(1)
+
+    with pytest.raises(ConflictError):
+        overtaken()
+
+
+def test_folders_that_a_console_made_are_no_files(address: str, work: Path, tmp_path: Path) -> None:
+    import boto3
+
+    _, _, bucket, prefix = address.split("/", 3)
+    for name in ("4326/", "4326/2024-04-01/", "4326/2024-04-02/"):
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=b"")
+    with working_copy(address, work, []) as folder:
+        write(folder / "4326/2024-04-01/a.mrf", "a")
+    for part in (EVERYTHING, Part("4326/"), Part("4326/2024-04-01/")):
+        with working_copy(address, work, [part]) as folder:
+            assert here(folder) == ["4326/2024-04-01/a.mrf"]
+
+
+def test_exports_of_other_machines_are_never_newer_than_their_mosaic(address: str, work: Path, tmp_path: Path) -> None:
+    with working_copy(address, work, []) as folder:
+        write(folder / "a.mrf", "mosaic")
+        write(folder / "a.jpg", "export")
+    with working_copy(address, tmp_path / "other", [EVERYTHING]) as folder:
+        assert (folder / "a.jpg").stat().st_mtime < (folder / "a.mrf").stat().st_mtime
+
+
+def test_checkpoints_stay_on_the_machine(address: str, work: Path) -> None:
+    for expected in ([], ["state"]):
+        with working_copy(address, work, []) as folder:
+            assert [path.name for path in (folder / "hephaestus" / "checkpoints").iterdir()] == expected
+            (folder / "hephaestus" / "checkpoints" / "state").write_text("half-way")
+    assert there(address) == []
