@@ -84,7 +84,9 @@ class _Told:
     def __init__(self, stream: Any, copy: WorkingCopy) -> None:
         self._stream, self._copy = stream, copy
 
-    def write(self, text: str) -> int:
+    def write(self, text: object) -> int:
+        if not isinstance(text, str):  # click tries whether this takes bytes
+            raise TypeError(f"text is written here, not {type(text).__name__}")
         written: int = self._stream.write(self._copy.words(text))
         return written
 

@@ -18,12 +18,13 @@ import pytest
 from heph_dagster.definitions import build_definitions
 from heph_dagster.defs.resources import Gibs
 from heph_dagster.defs.runs import instance_at, run_range
+from heph_dagster.gibs.archive import encode
 from heph_dagster.gibs.catalogue import Layer
 from heph_dagster.gibs.raster import read_pixels
 from heph_dagster.settings import Settings
 from heph_dagster.storage.bucket import Bucket
 from heph_dagster.storage.working_copy import EVERYTHING, working_copy
-from heph_dagster_tests.conftest import DAYS, LEVEL, VIIRS
+from heph_dagster_tests.conftest import DAYS, LEVEL, VIIRS, earth
 from heph_dagster_tests.defs.test_alert_sensors import Sensor, judge, materialized
 from heph_dagster_tests.hephaestus.archives import ETNA, make_archive
 from heph_dagster_tests.models.days.conftest import BLOCKS, make_days
@@ -239,7 +240,9 @@ def test_interferograms_of_a_bucket_are_those_of_a_folder(bucket: str, work: Pat
 
 
 @pytest.mark.slow
-def test_the_commands_work_on_a_bucket(bucket: str, work: Path, gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_work_on_a_bucket(
+    bucket: str, work: Path, gibs_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name, value in {
         "HEPH_DATA_DIR": bucket, "HEPH_WORK_DIR": str(work), "HEPH_GIBS_URL": gibs_url, "HEPH_LAYERS": VIIRS,
         "HEPH_LEVEL": "1",
@@ -265,4 +268,12 @@ def test_the_commands_work_on_a_bucket(bucket: str, work: Path, gibs_url: str, m
     heph("export", "image", VIIRS, *dates, code=1)
     lost = heph("segment", VIIRS, f"{DAYS[0]}", code=1).output
     assert f"{bucket}/4326/{DAYS[0]}/{VIIRS}.mrf" in lost
+    image = tmp_path / "gibs-ml" / "4326" / f"{DAYS[2]}" / f"{VIIRS}.jpg"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(encode(earth(DAYS[2], 0), "jpg"))
+    assert "1 days (1 adopted)" in heph("adopt", tmp_path / "gibs-ml").stdout
+    with instance_at(work / "dagster") as instance:
+        assert made(Settings(), instance)[IMAGE.to_user_string(), f"{DAYS[2]}"]["path"] == (
+            f"/4326/{DAYS[2]}/{VIIRS}.mrf"
+        )
     assert {path.name for path in work.iterdir()} == {"cache", "dagster"}
