@@ -9,6 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from heph_dagster.commands.dev import dev
 from heph_dagster.defs.runs import DAILY_ASSETS
 from heph_dagster.gibs.server.run import free_port
 from heph_dagster.settings import Settings
+from heph_dagster.storage.bucket import Bucket
 from heph_dagster_tests.conftest import DAYS, EPSG, VIIRS
+from heph_dagster_tests.storage.server import running_store
 
 
 def wait_for(url: str, service: subprocess.Popen[str], seconds: float = 90) -> bytes:
@@ -89,6 +93,24 @@ def listening(pid: int) -> set[tuple[str, int]]:
     return {(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
 
 
+@contextmanager
+def running_dev(port: int, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """`heph dev`, whose UI answers at a port; in the end it is told to stop, and does so well."""
+    command = [sys.executable, "-m", "heph_dagster.cli", "dev", "--port", str(port)]
+    with subprocess.Popen(command, env={**os.environ, **variables}, text=True) as service:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/server_info", service)
+            yield service
+        finally:
+            service.terminate()
+            try:
+                ended = service.wait(60)
+            except subprocess.TimeoutExpired:
+                service.kill()
+                raise
+    assert ended == 0
+
+
 @pytest.mark.parametrize("command", [dev, serve])
 def test_services_listen_on_loopback_unless_told(command: click.Command) -> None:
     (host,) = [each for each in command.params if each.name == "host"]
@@ -105,30 +127,41 @@ def test_the_ui_shows_the_code_location_and_the_server_answers(archive: Path, tm
         f'gibs_url = "http://127.0.0.1:{gibs_port}"\nlevel = 1\nlayers = ["{VIIRS}"]\n', "utf-8"
     )
     port = free_port(0)
-    command = [sys.executable, "-m", "heph_dagster.cli", "dev", "--port", str(port)]
-    with subprocess.Popen(command, env={**os.environ, "HEPH_DATA_DIR": str(root)}, text=True) as service:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/server_info", service)
-            assert VIIRS.encode() in wait_for(
-                f"http://127.0.0.1:{gibs_port}/wmts/epsg4326/best/1.0.0/WMTSCapabilities.xml", service
-            )
-            assert {host for host, _ in listening(service.pid)} == {"127.0.0.1"}
-            nodes = graphql(port, "{assetNodes{assetKey{path}}}")["assetNodes"]
-            names = (*DAILY_ASSETS, "hue_climatology", "labels", "split", "features")
-            found = {tuple(node["assetKey"]["path"]) for node in nodes}
-            assert found >= {("hephaestus", "crops"), *(("gibs", VIIRS, name) for name in names)}
-            paths = [("gibs", VIIRS, "image"), ("gibs", VIIRS, "missing_data")]
-            # What the UI's button sends: one run over a range, which the daemon starts.
-            run = launched(port, paths, span(DAYS[0], DAYS[1]))
-            assert ended_as(port, run) == "SUCCESS"
-        finally:
-            service.terminate()
-            try:
-                ended = service.wait(60)
-            except subprocess.TimeoutExpired:
-                service.kill()
-                raise
-    assert ended == 0
+    with running_dev(port, HEPH_DATA_DIR=str(root)) as service:
+        assert VIIRS.encode() in wait_for(
+            f"http://127.0.0.1:{gibs_port}/wmts/epsg4326/best/1.0.0/WMTSCapabilities.xml", service
+        )
+        assert {host for host, _ in listening(service.pid)} == {"127.0.0.1"}
+        nodes = graphql(port, "{assetNodes{assetKey{path}}}")["assetNodes"]
+        names = (*DAILY_ASSETS, "hue_climatology", "labels", "split", "features")
+        found = {tuple(node["assetKey"]["path"]) for node in nodes}
+        assert found >= {("hephaestus", "crops"), *(("gibs", VIIRS, name) for name in names)}
+        paths = [("gibs", VIIRS, "image"), ("gibs", VIIRS, "missing_data")]
+        # What the UI's button sends: one run over a range, which the daemon starts.
+        run = launched(port, paths, span(DAYS[0], DAYS[1]))
+        assert ended_as(port, run) == "SUCCESS"
     for day in DAYS[:2]:
         assert (root / str(EPSG) / f"{day}" / f"{VIIRS}.missing_data.tif").exists()
     assert "enabled: false" in (Settings(data_dir=root).dagster_home / "dagster.yaml").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_days_come_by_themselves_into_a_bucket(gibs_url: str, tmp_path: Path) -> None:
+    """Sensors, automation and alerts of `heph dev`, with nothing on disk but Dagster's records."""
+    port = free_port(0)
+    settings = {
+        "HEPH_DATA_DIR": "s3://earth/archive", "HEPH_WORK_DIR": str(tmp_path / "work"), "HEPH_GIBS_URL": gibs_url,
+        "HEPH_LAYERS": VIIRS, "HEPH_LEVEL": "1", "HEPH_AUTOMATION": "true", "HEPH_WATCH_FROM": f"{DAYS[0]}",
+        "HEPH_LOOK_SECONDS": "5",
+    }  # fmt: skip
+    wanted = [f"4326/{day}/{VIIRS}.{name}" for day in DAYS for name in ("mrf", "missing_data.json")]
+    wanted += [f"4326/{VIIRS}.labels.parquet", f"4326/{VIIRS}.features/{DAYS[0]:%Y-%m}.parquet"]
+    with running_store("earth"), running_dev(port, **settings) as service:
+        there: set[str] = set()
+        deadline = time.monotonic() + 400
+        while not there.issuperset(wanted):
+            assert service.poll() is None, "heph dev ended"
+            assert time.monotonic() < deadline, f"of {wanted} there are {sorted(there)}"
+            time.sleep(1)
+            there = {name for name, _ in Bucket("s3://earth/archive").list("")}
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"cache", "dagster"}

@@ -337,3 +337,31 @@ def test_checkpoints_stay_on_the_machine(address: str, work: Path) -> None:
             assert [path.name for path in (folder / "hephaestus" / "checkpoints").iterdir()] == expected
             (folder / "hephaestus" / "checkpoints" / "state").write_text("half-way")
     assert there(address) == []
+
+
+def test_what_names_others_is_there_after_them_and_gone_before(
+    address: str, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    put, delete = Bucket.put, Bucket.delete
+
+    def noted_put(bucket: Bucket, name: str, path: Path, tag: str | None) -> str:
+        done.append(name)
+        return put(bucket, name, path, tag)
+
+    def noted_delete(bucket: Bucket, name: str, tag: str) -> None:
+        done.append(f"- {name}")
+        delete(bucket, name, tag)
+
+    monkeypatch.setattr(Bucket, "put", noted_put)
+    monkeypatch.setattr(Bucket, "delete", noted_delete)
+    names = ["a.mrf", "a.1.idx", "a.1.pjg", "a.1.tiles.parquet"]
+    with working_copy(address, work, []) as folder:
+        for name in names:
+            write(folder / name, name)
+    with working_copy(address, work, [EVERYTHING]) as folder:
+        for name in names:
+            (folder / name).unlink()
+    assert done[3] == "a.mrf"
+    assert done[4] == "- a.mrf"
+    assert len(done) == 8
