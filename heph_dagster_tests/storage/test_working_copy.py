@@ -127,6 +127,11 @@ def test_a_database_is_changed_in_place(address: str, work: Path) -> None:
             assert file.execute("select count(*) from days").fetchone() == (number,)
             file.execute("insert into days values (?)", [number])
             file.commit()
+            with (
+                working_copy(address, work, [EVERYTHING]) as other,
+                closing(sqlite3.connect(other / "a.sqlite")) as before,
+            ):
+                assert before.execute("select count(*) from days").fetchone() == (number,)
 
 
 def test_of_two_writers_the_later_hears_of_the_earlier(address: str, work: Path) -> None:
@@ -355,13 +360,13 @@ def test_what_names_others_is_there_after_them_and_gone_before(
 
     monkeypatch.setattr(Bucket, "put", noted_put)
     monkeypatch.setattr(Bucket, "delete", noted_delete)
-    names = ["a.mrf", "a.1.idx", "a.1.pjg", "a.1.tiles.parquet"]
+    names = ["0.mrf", "a.1.idx", "a.1.pjg", "a.1.tiles.parquet"]
     with working_copy(address, work, []) as folder:
         for name in names:
             write(folder / name, name)
     with working_copy(address, work, [EVERYTHING]) as folder:
         for name in names:
             (folder / name).unlink()
-    assert done[3] == "a.mrf"
-    assert done[4] == "- a.mrf"
+    assert done[3] == "0.mrf"
+    assert done[4] == "- 0.mrf"
     assert len(done) == 8
