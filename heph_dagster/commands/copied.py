@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heph_dagster.errors import HephError
+from heph_dagster.storage.bucket import is_bucket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ def on_data(command: click.Command) -> click.Command:
 
     @wraps(work)
     def copied(*args: Any, **given: Any) -> Any:
-        if "://" not in os.environ.get("HEPH_DATA_DIR", "") or given.get("output_dir"):
+        if not is_bucket(os.environ.get("HEPH_DATA_DIR", "")) or given.get("output_dir"):
             return work(*args, **given)
         with _copy(given):
             return work(*args, **given)
