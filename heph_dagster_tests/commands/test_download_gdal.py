@@ -58,6 +58,7 @@ def test_gdals_images_are_hephs_but_not_verified(tmp_path: Path, driver: str, le
         assert sorted(path.suffix for path in image.parent.iterdir()) == [".pgw", ".png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_the_tables_sizes_hold_for_gdal_as_well(
     tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, driver: str

@@ -97,6 +97,7 @@ def content(root: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_days_in_a_bucket_are_those_of_a_folder(bucket: str, work: Path, tmp_path: Path, gibs_url: str) -> None:
     runs = {}
     for told in (settings(tmp_path / "data", work, gibs_url, VIIRS), settings(bucket, work, gibs_url, VIIRS)):

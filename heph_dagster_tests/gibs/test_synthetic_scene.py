@@ -130,6 +130,7 @@ def test_false_colour_is_another_picture_of_the_same_day(clean):
         assert np.ptp(antarctica) > 100
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(clean):
     again = render_day(TERRA, SOLSTICE, seed=3, level=0, kinds=())
     assert digest(again) == digest(clean[TERRA])

@@ -113,6 +113,7 @@ def test_a_bucket_that_is_not_there_is_told() -> None:
         names(Bucket("s3://mars"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_store")
 def test_a_store_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
