@@ -118,3 +118,17 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance with its own SQLite files."""
     with instance_at(tmp_path / "dagster") as instance:
         yield instance
+
+
+@pytest.fixture(scope="module")
+def _store() -> Iterator[None]:
+    from heph_dagster_tests.storage.server import running_store
+
+    with running_store("earth"):
+        yield
+
+
+@pytest.fixture
+def address(_store: None, request: pytest.FixtureRequest) -> str:
+    """A prefix of a test's own in a bucket of an S3-compatible store."""
+    return f"s3://earth/{request.node.name}"

@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from heph_dagster.files import replacing
 from heph_dagster.storage.bucket import Bucket, BucketError, ChangedError, ConflictError, is_bucket
@@ -108,18 +110,8 @@ def working_copy(address: str, work_dir: Path, parts: Iterable[Part]) -> Iterato
         copy = _Copy(Bucket(address), cache / "objects", folder, pool)
         copy.fetch(list(parts))
         _link(folder, cache)
-        try:
+        with copy:
             yield WorkingCopy(folder, address, copy.send)
-        except Exception:
-            try:
-                copy.send()
-            except BucketError as lost:
-                logger.warning("what was done before the error is not kept: %s", lost)
-            raise
-        except BaseException:  # an exit is an end like another
-            copy.send()
-            raise
-        copy.send()
 
 
 def _cache_of(address: str, work_dir: Path) -> Path:
@@ -175,6 +167,19 @@ class _Copy:
     folder: Path
     pool: ThreadPoolExecutor
     known: dict[str, _Known] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.send()
+        except BucketError as lost:
+            if not isinstance(error, Exception):  # an exit is an end like another
+                raise
+            logger.warning("what was done before the error is not kept: %s", lost)
 
     def fetch(self, parts: list[Part]) -> None:
         """Copy what belongs to the parts; if some of it changes meanwhile, what there is then."""

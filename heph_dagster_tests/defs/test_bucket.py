@@ -30,22 +30,10 @@ from heph_dagster_tests.hephaestus.archives import ETNA, make_archive
 from heph_dagster_tests.models.days.conftest import BLOCKS, make_days
 from heph_dagster_tests.models.days.conftest import DAYS as MADE
 from heph_dagster_tests.servers import posted
-from heph_dagster_tests.storage.server import running_store
 from heph_dagster_tests.test_cli import heph
 
 IMAGE = dg.AssetKey(["gibs", VIIRS, "image"])
 _CHANCE = {"seconds", "data_file"}  # tiles are in the order in which they came
-
-
-@pytest.fixture(scope="module")
-def _store() -> Iterator[None]:
-    with running_store("earth"):
-        yield
-
-
-@pytest.fixture
-def bucket(_store: None, request: pytest.FixtureRequest) -> str:
-    return f"s3://earth/{request.node.name}"
 
 
 @pytest.fixture
@@ -98,9 +86,9 @@ def content(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_days_in_a_bucket_are_those_of_a_folder(bucket: str, work: Path, tmp_path: Path, gibs_url: str) -> None:
+def test_days_in_a_bucket_are_those_of_a_folder(address: str, work: Path, tmp_path: Path, gibs_url: str) -> None:
     runs = {}
-    for told in (settings(tmp_path / "data", work, gibs_url, VIIRS), settings(bucket, work, gibs_url, VIIRS)):
+    for told in (settings(tmp_path / "data", work, gibs_url, VIIRS), settings(address, work, gibs_url, VIIRS)):
         with instance_at(tmp_path / str(len(runs))) as instance:
             report = run_range(build_definitions(told), told, instance, told.active_layer(VIIRS), DAYS[0], DAYS[1])
             assert report.errors == []
@@ -114,10 +102,10 @@ def test_days_in_a_bucket_are_those_of_a_folder(bucket: str, work: Path, tmp_pat
     assert sorted(path.name for path in work.iterdir()) == ["cache"]
 
 
-def test_gdal_reads_a_day_where_it_is(bucket: str, work: Path, gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gdal_reads_a_day_where_it_is(address: str, work: Path, gibs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from osgeo import gdal
 
-    told = settings(bucket, work, gibs_url, VIIRS)
+    told = settings(address, work, gibs_url, VIIRS)
     job = build_definitions(told).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
         assert job.execute_in_process(instance=instance, asset_selection=[IMAGE], partition_key=f"{DAYS[0]}").success
@@ -126,13 +114,13 @@ def test_gdal_reads_a_day_where_it_is(bucket: str, work: Path, gibs_url: str, mo
     name = f"4326/{DAYS[0]}/{VIIRS}.mrf"
     for option, value in {"AWS_S3_ENDPOINT": host, "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE"}.items():
         monkeypatch.setenv(option, value)
-    seen = gdal.Open(f"{bucket.replace('s3://', '/vsis3/')}/{name}").ReadAsArray()
+    seen = gdal.Open(f"{address.replace('s3://', '/vsis3/')}/{name}").ReadAsArray()
     with files(told) as root:
         np.testing.assert_array_equal(seen, np.moveaxis(read_pixels(root / name), 2, 0))
 
 
-def test_of_two_runs_of_a_table_the_later_is_carried_out_again(bucket: str, work: Path, gibs_url: str) -> None:
-    gibs = Gibs.of(settings(bucket, work, gibs_url, VIIRS))
+def test_of_two_runs_of_a_table_the_later_is_carried_out_again(address: str, work: Path, gibs_url: str) -> None:
+    gibs = Gibs.of(settings(address, work, gibs_url, VIIRS))
 
     def overtaken() -> None:
         with gibs.open(EVERYTHING) as late:
@@ -145,23 +133,23 @@ def test_of_two_runs_of_a_table_the_later_is_carried_out_again(bucket: str, work
     assert told.value.max_retries == 3
 
 
-def test_a_bucket_that_is_not_open_has_no_folder(bucket: str, work: Path, gibs_url: str) -> None:
-    told = settings(bucket, work, gibs_url, VIIRS)
+def test_a_bucket_that_is_not_open_has_no_folder(address: str, work: Path, gibs_url: str) -> None:
+    told = settings(address, work, gibs_url, VIIRS)
     with pytest.raises(ValueError, match="is worked on in a copy: open its parts first"):
         _ = Gibs.of(told).root
     with pytest.raises(ValueError, match="is no folder: HEPH_DATA_DIR must name one for this"):
         _ = told.root
 
 
-def test_workers_of_dask_see_no_bucket(bucket: str) -> None:
+def test_workers_of_dask_see_no_bucket(address: str) -> None:
     with pytest.raises(ValueError, match="workers of dask see no bucket"):
-        Settings.model_validate({"data_dir": bucket, "dask": "tcp://127.0.0.1:8786"})
+        Settings.model_validate({"data_dir": address, "dask": "tcp://127.0.0.1:8786"})
 
 
-def test_settings_are_of_the_work_folder(bucket: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_of_the_work_folder(address: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work.mkdir()
     (work / "heph.toml").write_text('layers = ["MODIS_Terra_NDVI_8Day"]\n', "utf-8")
-    monkeypatch.setenv("HEPH_DATA_DIR", bucket)
+    monkeypatch.setenv("HEPH_DATA_DIR", address)
     monkeypatch.setenv("HEPH_WORK_DIR", str(work))
     told = Settings()
     assert told.layers == ("MODIS_Terra_NDVI_8Day",)
@@ -171,10 +159,10 @@ def test_settings_are_of_the_work_folder(bucket: str, work: Path, monkeypatch: p
 
 
 def test_alerts_are_sent_once_from_a_bucket(
-    bucket: str, work: Path, viirs: Layer, instance: dg.DagsterInstance
+    address: str, work: Path, viirs: Layer, instance: dg.DagsterInstance
 ) -> None:
     with posted() as (url, bodies):
-        told = Settings(data_dir=bucket, work_dir=work, layers=(VIIRS,), alert_webhook=f"{url}/secret")
+        told = Settings(data_dir=address, work_dir=work, layers=(VIIRS,), alert_webhook=f"{url}/secret")
         with files(told) as root:
             judge(root, viirs, DAYS[0])
             judge(root, viirs, DAYS[1], area=0)
@@ -184,17 +172,17 @@ def test_alerts_are_sent_once_from_a_bucket(
         sensor.cursor = None
         assert sensor.tick() == "0 new alerts; messages sent: none"
     assert [body["title"] for body in bodies] == [f"{VIIRS}: data are missing on {DAYS[0]}"]
-    assert [name for name, _ in Bucket(bucket).list("")][-1] == "alerts.json"
+    assert [name for name, _ in Bucket(address).list("")][-1] == "alerts.json"
 
 
 @pytest.mark.slow
-def test_tables_and_models_of_a_bucket_are_those_of_a_folder(bucket: str, work: Path, tmp_path: Path) -> None:
+def test_tables_and_models_of_a_bucket_are_those_of_a_folder(address: str, work: Path, tmp_path: Path) -> None:
     keys = [dg.AssetKey(["gibs", VIIRS, name]) for name in ("features", "labels", "split", "hue_climatology")]
     model = dg.AssetKey(["gibs", VIIRS, "models", "miscoloration", "softmax"])
     predictions = dg.AssetKey(["gibs", VIIRS, "predictions"])
     config = {"ops": {f"gibs__{VIIRS}__split": {"config": BLOCKS}}}
     make_days(tmp_path / "data")
-    there = settings(bucket, work, "http://127.0.0.1:9", VIIRS)
+    there = settings(address, work, "http://127.0.0.1:9", VIIRS)
     with files(there) as root:
         shutil.copytree(tmp_path / "data", root, dirs_exist_ok=True)
     runs = []
@@ -219,11 +207,14 @@ def test_tables_and_models_of_a_bucket_are_those_of_a_folder(bucket: str, work: 
 
 
 @pytest.mark.slow
-def test_interferograms_of_a_bucket_are_those_of_a_folder(bucket: str, work: Path, tmp_path: Path) -> None:
+def test_interferograms_of_a_bucket_are_those_of_a_folder(address: str, work: Path, tmp_path: Path) -> None:
     names = ("interferograms", "masks", "crops")
     make_archive(work / "hephaestus")
     runs = []
-    for told in (settings(tmp_path / "data", work, "http://127.0.0.1:9"), settings(bucket, work, "http://127.0.0.1:9")):
+    for told in (
+        settings(tmp_path / "data", work, "http://127.0.0.1:9"),
+        settings(address, work, "http://127.0.0.1:9"),
+    ):
         job = build_definitions(told).resolve_implicit_global_asset_job_def()
         with instance_at(tmp_path / str(len(runs))) as instance:
             for selection, frame in (("annotations",), None), (names, ETNA), (("split",), None):
@@ -242,33 +233,33 @@ def test_interferograms_of_a_bucket_are_those_of_a_folder(bucket: str, work: Pat
 
 @pytest.mark.slow
 def test_the_commands_work_on_a_bucket(
-    bucket: str, work: Path, gibs_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    address: str, work: Path, gibs_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name, value in {
-        "HEPH_DATA_DIR": bucket, "HEPH_WORK_DIR": str(work), "HEPH_GIBS_URL": gibs_url, "HEPH_LAYERS": VIIRS,
+        "HEPH_DATA_DIR": address, "HEPH_WORK_DIR": str(work), "HEPH_GIBS_URL": gibs_url, "HEPH_LAYERS": VIIRS,
         "HEPH_LEVEL": "1",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     dates = ("--start_date", f"{DAYS[0]}", "--end_date", f"{DAYS[1]}")
     told = heph("download", *dates, "--level", "1", "--layer_name", VIIRS)
     assert "1 days (1 new)" in told.stdout
-    assert f"4326/{DAYS[0]}/{VIIRS}.jpg" in [name for name, _ in Bucket(bucket).list("")]
+    assert f"4326/{DAYS[0]}/{VIIRS}.jpg" in [name for name, _ in Bucket(address).list("")]
     assert "1 days (1 kept)" in heph("download", *dates, "--level", "1", "--layer_name", VIIRS).stdout
     run = heph("run", "--layer", VIIRS, "--start", f"{DAYS[0]}", "--end", f"{DAYS[1]}", "--json")
     assert [len(each["done"]["missing_data"]) for each in json.loads(run.stdout)] == [2]
     checked = json.loads(heph("verify", "--json").stdout)
     assert [each["path"] for each in checked if each["sound"]] == [
-        f"{bucket}/4326/{day}/{VIIRS}.mrf" for day in DAYS[:2]
+        f"{address}/4326/{day}/{VIIRS}.mrf" for day in DAYS[:2]
     ]
     heph("label", VIIRS, f"{DAYS[0]}", "3")
     rows = json.loads(heph("labels", VIIRS, "--json").stdout)["rows"]
     assert [row["source"] for row in rows] == ["hand", "automatic"]
-    assert f"{bucket}/4326/{DAYS[0]}" in heph("export", "image", VIIRS, *dates).stdout
+    assert f"{address}/4326/{DAYS[0]}" in heph("export", "image", VIIRS, *dates).stdout
     heph("prune", "--keep-days", "0", "--yes")
-    assert not [name for name, _ in Bucket(bucket).list("") if name.endswith((".mrf", ".pjg", ".jpg"))]
+    assert not [name for name, _ in Bucket(address).list("") if name.endswith((".mrf", ".pjg", ".jpg"))]
     heph("export", "image", VIIRS, *dates, code=1)
     lost = heph("segment", VIIRS, f"{DAYS[0]}", code=1).output
-    assert f"{bucket}/4326/{DAYS[0]}/{VIIRS}.mrf" in lost
+    assert f"{address}/4326/{DAYS[0]}/{VIIRS}.mrf" in lost
     image = tmp_path / "gibs-ml" / "4326" / f"{DAYS[2]}" / f"{VIIRS}.jpg"
     image.parent.mkdir(parents=True)
     image.write_bytes(encode(earth(DAYS[2], 0), "jpg"))

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from heph_dagster.storage.bucket import Bucket, BucketError, ChangedError, ConflictError, is_bucket
-from heph_dagster_tests.storage.server import running_store
-
-
-@pytest.fixture(scope="module")
-def _store() -> Iterator[None]:
-    with running_store("earth"):
-        yield
 
 
 @pytest.fixture
-def bucket(_store: None, request: pytest.FixtureRequest) -> Bucket:
-    """A prefix of its own for each test."""
-    return Bucket(f"s3://earth/{request.node.name}")
+def bucket(address: str) -> Bucket:
+    return Bucket(address)
 
 
 @pytest.fixture

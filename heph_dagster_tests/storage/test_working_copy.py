@@ -14,18 +14,6 @@ from heph_dagster.files import replacing
 from heph_dagster.storage.bucket import Bucket, BucketError, ConflictError
 from heph_dagster.storage.working_copy import EVERYTHING, Part
 from heph_dagster.storage.working_copy import working_copy as opened
-from heph_dagster_tests.storage.server import running_store
-
-
-@pytest.fixture(scope="module")
-def _store() -> Iterator[None]:
-    with running_store("earth"):
-        yield
-
-
-@pytest.fixture
-def address(_store: None, request: pytest.FixtureRequest) -> str:
-    return f"s3://earth/{request.node.name}"
 
 
 @pytest.fixture
